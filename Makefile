@@ -1,0 +1,49 @@
+# pingpost: what can be done here. `make` alone lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test lint lock clean
+
+help: ## list what can be done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a lock file: what is installed already is not installed again.
+$(VENV)/.runtime: ops/requirements/runtime.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements/build.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: ops/requirements/dev.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements/dev.txt
+	@touch $@
+
+install: $(VENV)/.runtime ## install pingpost into .venv, from the lock file
+
+install-dev: $(VENV)/.dev ## the same, with what tests and lint need
+
+demo: install ## sell 100 sample leads to the sandbox buyer (KEEP=1 stays up)
+	$(BIN)/python -m ops.demo $(if $(KEEP),--keep)
+
+test: install-dev ## run every test, on every broker and database at hand
+	$(BIN)/python -m pytest
+
+lint: install-dev ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: ## make the lock files anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q ops/requirements/build.in -o ops/requirements/build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -o ops/requirements/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group dev \
+		-c ops/requirements/runtime.txt -c ops/requirements/build.txt -o ops/requirements/dev.txt
+
+clean: ## remove what install, demo and tests made
+	rm -rf $(VENV) .pingpost .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage node_modules
