@@ -1,0 +1,59 @@
+"""Dollars, exact to a millionth.
+
+A price is never a float. Inside it is a whole number of micro-dollars, which every database keeps exactly; outside it
+is a decimal string of dollars with at least two places.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+MICROS = 1_000_000
+LARGEST = 100_000 * MICROS
+_PRICE = re.compile(r"\$?\s?(\d{1,6})(?:\.(\d{1,6}))?(?:\s?(?:USD|\$))?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    """An amount of dollars, at least 0 and at most 100,000, in `micros` (millionths)."""
+
+    micros: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.micros <= LARGEST:
+            raise ValueError("an amount is between 0 and 100000 dollars")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a price such as ``12.5``, ``$0.15`` or ``9.00 USD``.
+
+        Raises:
+            ValueError: anything else: signs, exponents, thousands separators, more than six decimals, or over 100,000.
+        """
+        found = _PRICE.fullmatch(text.strip())
+        if found is None:
+            raise ValueError("not an amount of dollars")
+        whole, fraction = found.groups(default="")
+        return cls(int(whole) * MICROS + int(fraction.ljust(6, "0")))
+
+    @classmethod
+    def of(cls, amount: Decimal) -> Self:
+        """Take an exact decimal.
+
+        Raises:
+            ValueError: not finite, negative, too large, or with more than six decimals.
+        """
+        if not amount.is_finite() or amount.adjusted() > 6:
+            raise ValueError("an amount is between 0 and 100000 dollars")
+        micros = amount * MICROS
+        if micros != micros.to_integral_value():
+            raise ValueError("an amount has at most six decimals")
+        return cls(int(micros))
+
+    def __str__(self) -> str:
+        """Give dollars as a decimal string: at least two decimals, no more than are needed (``12.50``, ``0.125``)."""
+        whole, fraction = divmod(self.micros, MICROS)
+        return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"
