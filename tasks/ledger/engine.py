@@ -1,0 +1,67 @@
+"""Connections to the ledger's database, and its durability.
+
+SQLite: WAL with ``synchronous=FULL``, so that a committed claim outlives a loss of power. PostgreSQL:
+``synchronous_commit=on``, for the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+
+BUSY_MS = 10_000
+CONNECT_S = 5
+
+
+def open_engine(url: str) -> Engine:
+    """Open the database at `url` (``sqlite:///…`` or ``postgresql+psycopg://…``). Nothing is connected yet."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(url, parsed.database)
+    return create_engine(
+        url,
+        pool_size=4,
+        max_overflow=64,
+        pool_pre_ping=False,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "options": "-c synchronous_commit=on -c lock_timeout=10s -c statement_timeout=30s",
+        },
+    )
+
+
+def _sqlite(url: str, database: str | None) -> Engine:
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=4,
+        max_overflow=64,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # The driver's own transactions begin too late for a reader that becomes a writer: ours begin below.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("reads"):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Whether the database is a file of SQLite's."""
+    return engine.dialect.name == "sqlite"

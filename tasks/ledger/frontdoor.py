@@ -1,0 +1,115 @@
+"""Leads as they arrive: each id once, each repetition recognised. One transaction a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tasks.core.protocol import Call
+from tasks.core.states import State
+from tasks.ledger.clock import now_ms
+from tasks.ledger.rows import Arrival, Receipt, Reception, Reply, micros, to_ms
+from tasks.ledger.schema import leads, refusals, replies
+
+
+def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    """Take a batch in, and answer each arrival in its order."""
+    now: int = connection.execute(select(now_ms())).scalar_one()
+    first: dict[str, int] = {}
+    for place, arrival in enumerate(arrivals):
+        first.setdefault(arrival.lead.lead_id, place)
+    fresh = _insert(connection, [arrivals[place] for place in first.values()], now)
+    known = _known(connection, list(first))
+    receipts = []
+    answers: list[dict[str, Any]] = []
+    for place, arrival in enumerate(arrivals):
+        lead_id = arrival.lead.lead_id
+        if lead_id in fresh and first[lead_id] == place:
+            receipt = Receipt(Reception.NEW, call=arrival.call)
+        else:
+            receipt = _receipt(connection, known[lead_id], arrival)
+        receipts.append(receipt)
+        asks_anew = receipt.reception is Reception.NEW or (receipt.reception is Reception.OPEN and receipt.replay)
+        if arrival.reply and asks_anew:
+            answers.append(_reply_values(arrival.reply, lead_id, replayed=receipt.replay))
+    if answers:
+        connection.execute(insert(replies), answers)
+    return receipts
+
+
+def refuse(connection: Connection, lead_id: str, reason: str) -> None:
+    """Remember a message that never became a lead."""
+    connection.execute(insert(refusals).values(lead_id=lead_id, reason=reason, at=now_ms()))
+
+
+def _insert(connection: Connection, arrivals: Sequence[Arrival], now: int) -> set[str]:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(leads).on_conflict_do_nothing().returning(leads.c.lead_id)
+    rows = connection.execute(statement, [_values(arrival, now) for arrival in arrivals])
+    return set(rows.scalars())
+
+
+def _values(arrival: Arrival, now: int) -> dict[str, Any]:
+    lead = arrival.lead
+    created = lead.created_at or arrival.sent_at
+    begun = now if created is None else min(now, to_ms(created))
+    return {
+        "lead_id": lead.lead_id,
+        "state": State.RECEIVED.value,
+        "fingerprint": lead.fingerprint(),
+        "flow": lead.flow.value,
+        "call": arrival.call.value,
+        "test": arrival.test,
+        "numcategory": lead.numcategory,
+        "subid": lead.subid,
+        "customid": lead.customid,
+        "content": json.dumps(dict(lead.fields), separators=(",", ":")),
+        "offered_price": micros(lead.price),
+        "received_at": now,
+        "deadline_at": begun + round(lead.deadline_s * 1000),
+        "changed_at": now,
+        "due_at": now,
+    }
+
+
+def _known(connection: Connection, lead_ids: list[str]) -> dict[str, Any]:
+    columns = (leads.c.lead_id, leads.c.fingerprint, leads.c.state, leads.c.outcome, leads.c.call)
+    # Locked, so that a lead cannot end between our look at it and the address that we leave: it would never be told.
+    locked = select(*columns).where(leads.c.lead_id.in_(lead_ids)).order_by(leads.c.lead_id).with_for_update()
+    return {row.lead_id: row for row in connection.execute(locked)}
+
+
+def _receipt(connection: Connection, known: Any, arrival: Arrival) -> Receipt:
+    if known.fingerprint != arrival.lead.fingerprint():
+        return Receipt(Reception.CONFLICT)
+    replay = not _is_repetition(connection, arrival)
+    if known.outcome is not None:
+        return Receipt(Reception.ENDED, replay=replay, outcome=json.loads(known.outcome))
+    stands_still = not replay and known.state == State.RECEIVED.value
+    return Receipt(Reception.OPEN, replay=replay, stands_still=stands_still, call=Call(known.call))
+
+
+def _is_repetition(connection: Connection, arrival: Arrival) -> bool:
+    """Whether the broker repeats a message whose acknowledgement it missed, which is no second sending."""
+    if not arrival.redelivered or arrival.reply is None:
+        return arrival.redelivered
+    same = select(replies.c.id).where(
+        replies.c.lead_id == arrival.lead.lead_id,
+        replies.c.address == arrival.reply.address,
+        replies.c.correlation_id.is_not_distinct_from(arrival.reply.correlation_id),
+    )
+    return connection.execute(same.limit(1)).first() is not None
+
+
+def _reply_values(reply: Reply, lead_id: str, *, replayed: bool) -> dict[str, Any]:
+    return {
+        "lead_id": lead_id,
+        "medium": reply.medium,
+        "address": reply.address,
+        "correlation_id": reply.correlation_id,
+        "replayed": replayed,
+    }

@@ -1,0 +1,177 @@
+"""The moves of a lead: each one atomic, conditional UPDATE of its row (ops/architecture.md, States).
+
+A claim raises the epoch and returns the row; whatever a call brings is written only where state and epoch still match.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from tasks.buyers.port import Exchange
+from tasks.core.bid import Bid
+from tasks.core.outcome import Outcome
+from tasks.core.protocol import Call
+from tasks.core.reasons import Refusal, Unanswered, Unreadable
+from tasks.core.sale import Sale
+from tasks.core.states import FINAL, State, may_move
+from tasks.ledger.clock import now_ms
+from tasks.ledger.rows import LeadRow, lead_row, micros, to_ms
+from tasks.ledger.schema import attempts, leads
+
+ANSWER_KEPT = 4000
+_ROW = (*leads.c, now_ms().label("now"))
+
+CLAIMED = {
+    Call.PING: State.PINGING,
+    Call.POST: State.POSTING,
+    Call.ONE_STEP: State.POSTING,
+    Call.DIRECT_POST: State.POSTING,
+}
+READY = {
+    Call.PING: State.RECEIVED,
+    Call.POST: State.BID,
+    Call.ONE_STEP: State.RECEIVED,
+    Call.DIRECT_POST: State.RECEIVED,
+}
+
+
+class ForbiddenMove(AssertionError):
+    """A move that the table of states does not know: a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where a lead goes, and what is written on the way. `due_in_ms`: until when it may stand there."""
+
+    target: State
+    due_in_ms: int = 0
+    outcome: Outcome | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def read(connection: Connection, lead_id: str) -> LeadRow | None:
+    """Read one lead, or None."""
+    row = connection.execute(select(*_ROW).where(leads.c.lead_id == lead_id)).one_or_none()
+    return None if row is None else lead_row(row)
+
+
+def claim(connection: Connection, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
+    """Begin a call: committed before its first byte leaves. None where another copy was first, or too late."""
+    target = CLAIMED[call]
+    _check(row.state, target)
+    counter = leads.c.pings if call is Call.PING else leads.c.posts
+    values: dict[str, Any] = {
+        "state": target.value,
+        "epoch": leads.c.epoch + 1,
+        "changed_at": now_ms(),
+        "due_at": now_ms() + budget_ms,
+        counter.name: counter + 1,
+    }
+    if call.sells:
+        values["posted_at"] = now_ms()
+    claimed = connection.execute(
+        update(leads)
+        .where(
+            leads.c.lead_id == row.lead_id,
+            leads.c.state == row.state.value,
+            leads.c.epoch == row.epoch,
+            leads.c.deadline_at > now_ms(),
+        )
+        .values(values)
+        .returning(*_ROW)
+    ).one_or_none()
+    return None if claimed is None else lead_row(claimed)
+
+
+def move(connection: Connection, row: LeadRow, step: Move) -> bool:
+    """Make a move if the lead still stands where `row` saw it. False: it does not, and nothing was written."""
+    _check(row.state, step.target)
+    values: dict[str, Any] = {
+        "state": step.target.value,
+        "changed_at": now_ms(),
+        "due_at": now_ms() + step.due_in_ms,
+        **step.values,
+    }
+    if step.outcome is not None:
+        values |= _outcome_columns(step.outcome)
+    done = connection.execute(
+        update(leads)
+        .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
+        .values(values)
+    )
+    return done.rowcount == 1
+
+
+def postpone(connection: Connection, row: LeadRow, due_in_ms: int) -> bool:
+    """Say when the next step of a waiting lead is due, so that the sweep leaves it alone until then."""
+    done = connection.execute(
+        update(leads)
+        .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
+        .values(due_at=now_ms() + due_in_ms)
+    )
+    return done.rowcount == 1
+
+
+def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
+    """Write what a call brought: its attempt always, its move if the claim still holds.
+
+    A sale that comes too late for its claim leaves its facts on an `unknown` lead, and no second outcome.
+    """
+    kept = move(connection, claimed, step)
+    _append_attempt(connection, claimed, exchange, stale=not kept)
+    if not kept and isinstance(exchange.answer, Sale):
+        sale = exchange.answer
+        connection.execute(
+            update(leads)
+            .where(leads.c.lead_id == claimed.lead_id, leads.c.state == State.UNKNOWN.value)
+            .values(phone_number=sale.phone_number, price_confirmed=micros(sale.price))
+        )
+    return kept
+
+
+def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange, *, stale: bool) -> None:
+    answer = exchange.answer
+    connection.execute(
+        insert(attempts).values(
+            lead_id=claimed.lead_id,
+            call=exchange.call.value,
+            number=claimed.posts if exchange.call.sells else claimed.pings,
+            at=claimed.read_ms,
+            request=json.dumps(dict(exchange.request), separators=(",", ":")),
+            http_status=exchange.http_status,
+            answer=exchange.raw[:ANSWER_KEPT],
+            result=type(answer).__name__.lower(),
+            code=answer.code if isinstance(answer, Refusal) else None,
+            reason=_reason(answer),
+            duration_ms=round(exchange.duration_ms),
+            token=answer.token if isinstance(answer, Bid | Sale) else None,
+            price=micros(answer.price) if isinstance(answer, Bid | Sale) else None,
+            stale=stale,
+        )
+    )
+
+
+def _reason(answer: object) -> str | None:
+    if isinstance(answer, Refusal):
+        return answer.reason
+    return answer.why if isinstance(answer, Unreadable | Unanswered) else None
+
+
+def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "status": outcome.status.value,
+        "code": outcome.code,
+        "reason": outcome.reason,
+        "outcome": json.dumps(outcome.message(), separators=(",", ":")),
+        "ended_at": to_ms(outcome.at),
+        "forward_by": to_ms(outcome.forward_by) if outcome.forward_by else None,
+    }
+
+
+def _check(source: State, target: State) -> None:
+    if source in FINAL or not may_move(source, target):
+        raise ForbiddenMove(f"{source} → {target}")

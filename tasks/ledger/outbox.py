@@ -1,0 +1,56 @@
+"""Outcomes on their way to the producer: stored with the state, told at least once, then marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from tasks.ledger.clock import now_ms
+from tasks.ledger.rows import Reply, Untold
+from tasks.ledger.schema import leads, replies
+
+
+def untold_of(connection: Connection, lead_id: str) -> Untold | None:
+    """Give one lead's outcome with the addresses that still wait for it; None before its end."""
+    row = connection.execute(_outcomes().where(leads.c.lead_id == lead_id)).one_or_none()
+    if row is None:
+        return None
+    return _untold(row, _replies(connection, [lead_id]))
+
+
+def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Untold]:
+    """Give the outcomes that nobody has been told of for so long: what a crash, or a broker's absence, left behind."""
+    ripe = leads.c.ended_at < now_ms() - older_than_ms
+    never = _outcomes().where(leads.c.told_at.is_(None), leads.c.status.is_not(None), ripe)
+    asked = _outcomes().where(leads.c.lead_id.in_(select(replies.c.lead_id).where(replies.c.told_at.is_(None))), ripe)
+    rows = {row.lead_id: row for row in connection.execute(never.order_by(leads.c.ended_at).limit(limit))}
+    rows |= {row.lead_id: row for row in connection.execute(asked.limit(limit))}
+    waiting = _replies(connection, list(rows))
+    return [_untold(row, [reply for reply in waiting if reply.lead_id == row.lead_id]) for row in rows.values()]
+
+
+def mark_told(connection: Connection, told: Untold) -> None:
+    """Remember that an outcome reached the broker, and which addresses it was sent to."""
+    connection.execute(update(leads).where(leads.c.lead_id == told.lead_id).values(told_at=now_ms()))
+    ids = [reply.id for reply in told.replies]
+    if ids:
+        connection.execute(update(replies).where(replies.c.id.in_(ids)).values(told_at=now_ms()))
+
+
+def _outcomes() -> Any:
+    return select(leads.c.lead_id, leads.c.outcome, now_ms().label("now")).where(leads.c.outcome.is_not(None))
+
+
+def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
+    if not lead_ids:
+        return []
+    waiting = select(replies).where(replies.c.lead_id.in_(lead_ids), replies.c.told_at.is_(None))
+    return list(connection.execute(waiting.order_by(replies.c.id)))
+
+
+def _untold(row: Any, waiting: Iterable[Any]) -> Untold:
+    addresses = tuple(Reply(r.medium, r.address, r.correlation_id, bool(r.replayed), r.id) for r in waiting)
+    return Untold(row.lead_id, json.loads(row.outcome), addresses, row.now)

@@ -1,0 +1,133 @@
+"""The ledger's tables. Money is whole micro-dollars, time is milliseconds since 1970 in UTC by the database's clock.
+
+`leads` is one row a lead and holds its state; `attempts` is append-only, one row an HTTP exchange; `replies` are the
+addresses that asked for an outcome; `refusals` are messages that never became a lead; `gates` outlive the state store.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s",
+    }
+)
+
+# SQLite gives rowids to an INTEGER primary key only.
+_serial = BigInteger().with_variant(Integer(), "sqlite")
+
+leads = Table(
+    "leads",
+    metadata,
+    Column("lead_id", String(40), primary_key=True),
+    Column("state", String(12), nullable=False),
+    # Raised by every claim: a result is written only by the claim that it belongs to.
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("fingerprint", String(64), nullable=False),
+    Column("flow", String(12), nullable=False),
+    Column("call", String(12), nullable=False),  # the first call: ping, one_step or direct_post
+    Column("test", Boolean, nullable=False),
+    Column("numcategory", Integer, nullable=False),
+    Column("subid", String(100), nullable=False),
+    Column("customid", String(50), nullable=False),
+    Column("content", Text),  # the buyer's fields as JSON, identity included; erased by retention
+    Column("offered_price", BigInteger),
+    Column("received_at", BigInteger, nullable=False),
+    Column("deadline_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    # When the next step is due, or when the call under way must have ended: later than that, the lead stands still.
+    Column("due_at", BigInteger, nullable=False),
+    Column("pings", Integer, nullable=False, server_default="0"),
+    Column("posts", Integer, nullable=False, server_default="0"),
+    Column("token", String(255)),
+    Column("price_quoted", BigInteger),
+    Column("duration_s", Integer),
+    Column("posted_at", BigInteger),
+    Column("phone_number", String(64)),
+    Column("price_confirmed", BigInteger),
+    Column("forward_by", BigInteger),
+    Column("status", String(12)),
+    Column("code", Integer),
+    Column("reason", Text),
+    Column("outcome", Text),  # the message as it is told, but for `late` and `replayed`
+    Column("ended_at", BigInteger),
+    Column("told_at", BigInteger),
+    Column("last_code", Integer),  # of the last answer that asked to come again
+    Column("last_reason", Text),
+)
+Index("ix_leads_open", leads.c.due_at, sqlite_where=text("status IS NULL"), postgresql_where=text("status IS NULL"))
+Index(
+    "ix_leads_untold",
+    leads.c.ended_at,
+    sqlite_where=text("status IS NOT NULL AND told_at IS NULL"),
+    postgresql_where=text("status IS NOT NULL AND told_at IS NULL"),
+)
+Index("ix_leads_ended_at", leads.c.ended_at)
+Index("ix_leads_token", leads.c.token)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False, index=True),
+    Column("call", String(12), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("request", Text, nullable=False),  # masked
+    Column("http_status", Integer),
+    Column("answer", Text, nullable=False),  # masked, cut
+    Column("result", String(12), nullable=False),
+    Column("code", Integer),
+    Column("reason", Text),
+    Column("duration_ms", Integer, nullable=False),
+    Column("token", String(255)),
+    Column("price", BigInteger),
+    Column("stale", Boolean, nullable=False),  # the answer came when the lead had moved on
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False, index=True),
+    Column("medium", String(8), nullable=False),  # queue: a message of the broker's; list: plain JSON on a Redis list
+    Column("address", String(255), nullable=False),
+    Column("correlation_id", String(255)),
+    Column("replayed", Boolean, nullable=False),
+    Column("told_at", BigInteger),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("lead_id", String(255), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("scope", String(160), primary_key=True),
+    Column("code", Integer),
+    Column("reason", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    Column("turned_away", Integer, nullable=False, server_default="0"),
+)

@@ -1,0 +1,99 @@
+"""Telling outcomes: to the exchange `outcomes`, and to everyone who asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from kombu import Connection, Exchange
+from kombu.pools import producers
+from redis import Redis
+
+from tasks.ledger.rows import Reply
+
+EXCHANGE: Final = "outcomes"
+LIST_LIFE_S: Final = 3600
+CONFIRM_S: Final = 5
+# Publishing is tried again at once, and only shortly: what is not told stays in the ledger, and the sweep tells it.
+_RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5, "timeout": 3}
+
+
+class Teller(Protocol):
+    """Somewhere to tell outcomes."""
+
+    def tell(
+        self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
+    ) -> None:
+        """Tell an outcome to the exchange and to each reply address; returns when the broker has it.
+
+        Raises:
+            OSError, kombu.exceptions.OperationalError: the broker is away; somebody may have been told.
+        """
+        ...
+
+
+class BrokerTeller:
+    """Tells over kombu, and over plain lists on Redis. Safe under threads."""
+
+    def __init__(self, connection: Connection, lists: Redis | None) -> None:
+        self._producers = producers[connection]
+        self._lists = lists
+        self._exchange = Exchange(EXCHANGE, type="topic", durable=True)
+
+    def tell(
+        self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
+    ) -> None:
+        """See `Teller.tell`."""
+        with self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
+            self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
+            for reply in replies:
+                message = aged(outcome, now, replayed=reply.replayed or replayed)
+                if reply.medium == "list":
+                    self._push(reply.address, message)
+                else:
+                    self._publish(producer, message, reply=reply)
+
+    def _publish(
+        self, producer: Any, message: Mapping[str, Any], *, exchange: Exchange | None = None, reply: Reply | None = None
+    ) -> None:
+        producer.publish(
+            _encode(message),
+            content_type="application/json",
+            content_encoding="utf-8",
+            exchange=exchange or "",
+            routing_key=reply.address if reply else f"outcome.{message['status']}",
+            correlation_id=reply.correlation_id if reply else None,
+            message_id=message["lead_id"],
+            delivery_mode=2,
+            declare=[exchange] if exchange else [],
+            retry=True,
+            retry_policy=_RETRY,
+            confirm_timeout=CONFIRM_S,
+        )
+        if reply and self._lists is not None:
+            self._lists.expire(reply.address, LIST_LIFE_S)
+
+    def _push(self, address: str, message: Mapping[str, Any]) -> None:
+        if self._lists is None:
+            return
+        with self._lists.pipeline() as pipe:
+            pipe.lpush(address, _encode(message))
+            pipe.expire(address, LIST_LIFE_S)
+            pipe.execute()
+
+
+def aged(outcome: Mapping[str, Any], now: datetime, *, replayed: bool) -> dict[str, Any]:
+    """Give an outcome as it is told at `now`: the same but for `late` and `replayed`."""
+    told = dict(outcome)
+    forward_by = told.get("forward_by")
+    if forward_by and now > datetime.fromisoformat(forward_by):
+        told["late"] = True
+    if replayed:
+        told["replayed"] = True
+    return told
+
+
+def _encode(message: Mapping[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
