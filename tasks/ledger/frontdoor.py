@@ -68,7 +68,7 @@ def _values(arrival: Arrival, now: int) -> dict[str, Any]:
         "subid": lead.subid,
         "customid": lead.customid,
         "content": json.dumps(dict(lead.fields), separators=(",", ":")),
-        "offered_price": micros(lead.price),
+        "offered_price": micros(arrival.agreed_price),
         "received_at": now,
         "deadline_at": begun + round(lead.deadline_s * 1000),
         "changed_at": now,

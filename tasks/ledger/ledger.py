@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, update
@@ -66,9 +66,9 @@ class Ledger:
         """Make a move without a call (`moves.move`)."""
         return self._commit.write(lambda connection: moves.move(connection, row, step))
 
-    def postpone(self, row: LeadRow, due_in_ms: int) -> bool:
+    def postpone(self, row: LeadRow, due_in_ms: int, values: Mapping[str, Any] | None = None) -> bool:
         """Say when a waiting lead's next step is due (`moves.postpone`)."""
-        return self._commit.write(lambda connection: moves.postpone(connection, row, due_in_ms))
+        return self._commit.write(lambda connection: moves.postpone(connection, row, due_in_ms, values or {}))
 
     def settle(self, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
         """Write what a call brought (`moves.settle`). False: the lead had moved on."""

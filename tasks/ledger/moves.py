@@ -6,6 +6,7 @@ A claim raises the epoch and returns the row; whatever a call brings is written 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,12 +107,12 @@ def move(connection: Connection, row: LeadRow, step: Move) -> bool:
     return done.rowcount == 1
 
 
-def postpone(connection: Connection, row: LeadRow, due_in_ms: int) -> bool:
+def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mapping[str, Any]) -> bool:
     """Say when the next step of a waiting lead is due, so that the sweep leaves it alone until then."""
     done = connection.execute(
         update(leads)
         .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
-        .values(due_at=now_ms() + due_in_ms)
+        .values({"due_at": now_ms() + due_in_ms, **values})
     )
     return done.rowcount == 1
 

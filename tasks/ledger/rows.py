@@ -57,6 +57,7 @@ class Arrival:
     reply: Reply | None = None
     redelivered: bool = False
     sent_at: datetime | None = None
+    agreed_price: Money | None = None  # a direct post's, the lead's own or the ziplist's
 
 
 class Reception(StrEnum):

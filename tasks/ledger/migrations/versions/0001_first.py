@@ -11,7 +11,6 @@ down_revision = None
 
 def upgrade() -> None:
     """Bring the tables here."""
-
     op.create_table(
         "gates",
         sa.Column("scope", sa.String(length=160), nullable=False),
@@ -129,7 +128,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take it back."""
-
     with op.batch_alter_table("replies", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_replies_lead_id"))
 

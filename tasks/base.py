@@ -1,0 +1,73 @@
+"""What all tasks share: where their services are, how a step's result becomes Celery's, what a fault of ours does."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Final, cast
+
+import structlog
+from celery import Task
+
+from tasks.core.outcome import Stage, Status
+from tasks.core.protocol import Call
+from tasks.core.states import State
+from tasks.ledger import LedgerError
+from tasks.services import Services
+from tasks.steps import GoOn, Later, Stop, end, take
+
+log = structlog.stdlib.get_logger()
+
+CAUSE_FRAMES: Final = 6
+
+
+class Step(Task):
+    """A task that takes one step of a lead. Its only argument is the lead's id."""
+
+    abstract = True
+    ignore_result = True
+    acks_late = True
+    reject_on_worker_lost = True
+    max_retries = None
+    typing = True
+
+    @property
+    def services(self) -> Services:
+        """The process's services, built at first use."""
+        return cast("Services", self.app.services)
+
+    def follow(self, call: Call, lead_id: str) -> None:
+        """Take the step; wait, go on along the chain, or end it here."""
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        match take(self.services, call, lead_id, redelivered=redelivered):
+            case Later(seconds):
+                raise self.retry(countdown=self.app.countdown(seconds), max_retries=None)
+            case Stop():
+                self.end_chain()
+            case GoOn():
+                pass
+
+    def end_chain(self) -> None:
+        """Let nothing follow: the next link is taken off, and the task succeeds."""
+        self.request.chain = None
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+        """End the lead of a task that a fault of ours broke, and keep the cause with the dead letters."""
+        lead_id = str(args[0]) if args else str(kwargs.get("lead_id", ""))
+        cause = _cause(exc)
+        log.error("alarm", lead_id=lead_id, task=self.name, reason="a fault of ours", cause=cause)
+        try:
+            row = self.services.ledger.lead(lead_id)
+            # A post that is under way may have sold: the sweep makes it `unknown`.
+            if row is not None and not row.state.final and row.state is not State.POSTING:
+                stage = Stage.POST if row.state is State.BID else Stage.PING
+                end(self.services, row, Status.FAILED, stage, "a fault of ours; see the dead letters")
+        except LedgerError:
+            log.warning("ledger.away", lead_id=lead_id, stage="failure")
+        self.app.bury(self.name, lead_id, cause)
+
+
+def _cause(exc: BaseException) -> str:
+    """Say what broke and where. Never the error's own text: it may hold what the log must not."""
+    frames = traceback.extract_tb(exc.__traceback__)[-CAUSE_FRAMES:]
+    path = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(exc).__name__} in {path}"

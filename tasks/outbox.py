@@ -1,0 +1,59 @@
+"""Telling an outcome that is committed, and writing its one log line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from tasks.core.outcome import Outcome
+from tasks.ledger import LedgerError
+from tasks.ledger.rows import Untold, from_ms
+from tasks.services import Services
+from tasks.telling import aged
+
+log = structlog.stdlib.get_logger()
+
+# kombu and redis-py raise their own errors, and those of sockets, for a broker that is away.
+BROKER_AWAY: Final = (OperationalError, RedisError, OSError, TimeoutError)
+
+
+def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
+    """Log an outcome that was just committed, and tell it. What fails here, the sweep does again."""
+    log_outcome(outcome.message())
+    try:
+        untold = services.ledger.untold_of(lead_id)
+    except LedgerError:
+        log.warning("outcome.untold", lead_id=lead_id, reason="the ledger is away")
+        return
+    if untold is not None:
+        tell(services, untold)
+
+
+def tell(services: Services, untold: Untold) -> bool:
+    """Tell one outcome to the exchange and to all who wait for it, then mark it told."""
+    now = from_ms(untold.now_ms)
+    try:
+        services.teller.tell(untold.outcome, untold.replies, now)
+        services.ledger.mark_told(untold)
+    except (*BROKER_AWAY, LedgerError) as away:
+        log.warning("outcome.untold", lead_id=untold.lead_id, reason=type(away).__name__)
+        return False
+    if _is_late(untold.outcome, now):
+        log.error("alarm", lead_id=untold.lead_id, stage="post", reason="the outcome was told after forward_by")
+    return True
+
+
+def log_outcome(message: Mapping[str, Any]) -> None:
+    """Write the one line of a lead's outcome; the buyer's phone number only by its last two digits."""
+    number = message.get("phone_number")
+    line = {**message, "phone_number": f"***{str(number)[-2:]}"} if number else dict(message)
+    log.info("lead.outcome", **line)
+
+
+def _is_late(outcome: Mapping[str, Any], now: datetime) -> bool:
+    return "late" in aged(outcome, now, replayed=False)

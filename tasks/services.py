@@ -1,0 +1,47 @@
+"""What a step needs, handed in by whoever runs it (`workers/services.py` builds it from the settings)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import time
+from zoneinfo import ZoneInfo
+
+from tasks.buyers.port import Buyer
+from tasks.core.money import Money
+from tasks.core.protocol import Call, Protocol
+from tasks.gates.port import Gates
+from tasks.ledger import Ledger
+from tasks.telling import Teller
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decided. Durations in seconds."""
+
+    floor: Money
+    ping_timeout_s: float
+    post_timeout_s: float
+    partner_id: str
+    cap_scope: str
+    zone: ZoneInfo
+    reset: time
+    send_floor: bool
+    send_price: bool
+
+    def timeout_s(self, call: Call) -> float:
+        """Give the buyer's time for an answer."""
+        return self.post_timeout_s if call.sells else self.ping_timeout_s
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's ledger, buyer, gates and teller. `chance` gives a number from 0 to 1."""
+
+    ledger: Ledger
+    buyer: Buyer
+    gates: Gates
+    teller: Teller
+    protocol: Protocol
+    rules: Rules
+    chance: Callable[[], float]
