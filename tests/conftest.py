@@ -1,0 +1,58 @@
+"""Servers that several suites need: each is started once, when the first test asks for it.
+
+A server under a URL of the environment is taken as it is. One that is neither there nor installed skips its tests at
+home, and is an error where the environment says CI.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.need import missing
+from tests.servers.postgresql import URL_VARIABLE as POSTGRESQL_VARIABLE
+from tests.servers.postgresql import NoPostgresql, start_postgresql
+from tests.servers.rabbitmq import URL_VARIABLE as RABBITMQ_VARIABLE
+from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from tests.servers.redis import NoRedis, start_redis
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL on which databases may be made (`tests.servers.postgresql.new_database`)."""
+    if given := os.environ.get(POSTGRESQL_VARIABLE):
+        yield given
+        return
+    try:
+        url, stop = start_postgresql()
+    except NoPostgresql as reason:
+        missing(str(reason))
+    yield url
+    stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """A RabbitMQ, shared by the whole run: who uses it leaves its queues empty."""
+    if given := os.environ.get(RABBITMQ_VARIABLE):
+        yield given
+        return
+    try:
+        url, stop = start_rabbitmq()
+    except NoRabbitmq as reason:
+        missing(str(reason))
+    yield url
+    stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis or Valkey, shared by the whole run: who uses it leaves it empty."""
+    try:
+        url, stop = start_redis()
+    except NoRedis as reason:
+        missing(str(reason))
+    yield url
+    stop()
