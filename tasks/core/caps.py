@@ -21,8 +21,11 @@ def scope(kind: str, *, partner_id: str, numcategory: int, subid: str) -> str:
 
 def buyer_day(now: datetime, zone: ZoneInfo, reset: time) -> date:
     """Give the buyer's day at `now` (aware). A day is named by the date on which it begins."""
-    day = now.astimezone(zone).date()
-    return day if now >= _begin(day, zone, reset) else day - timedelta(days=1)
+    # From the day ahead: where clocks go back over midnight, the date returns to a day that has already ended.
+    day = now.astimezone(zone).date() + timedelta(days=1)
+    while now < _begin(day, zone, reset):
+        day -= timedelta(days=1)
+    return day
 
 
 def next_reset(now: datetime, zone: ZoneInfo, reset: time) -> datetime:
@@ -31,5 +34,5 @@ def next_reset(now: datetime, zone: ZoneInfo, reset: time) -> datetime:
 
 
 def _begin(day: date, zone: ZoneInfo, reset: time) -> datetime:
-    # An hour that a clock change skips begins when the clocks have moved on; one that it repeats begins the first time.
+    # A time that a clock change skips comes later by as much as the clocks moved; a repeated one counts the first time.
     return datetime.combine(day, reset, tzinfo=zone).astimezone(UTC)

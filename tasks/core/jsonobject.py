@@ -7,10 +7,11 @@ means something else to the next reader.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any, NoReturn
 
 LONGEST_NUMBER = 40
+_HALF = "\\ud"  # how an escaped surrogate begins, lone or one of a pair
 
 
 class NotAnObject(ValueError):
@@ -34,13 +35,15 @@ def parse(body: bytes, limit: int) -> dict[str, Any]:
             parse_int=_integer,
             parse_float=_fraction,
         )
+        if _HALF in text.lower():
+            json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeDecodeError:
         raise NotAnObject("not UTF-8") from None
+    except UnicodeEncodeError:
+        raise NotAnObject("half a character (a lone surrogate)") from None
     except RecursionError:
         raise NotAnObject("nested too deeply") from None
-    except NotAnObject:
-        raise
-    except ValueError:
+    except json.JSONDecodeError:
         raise NotAnObject("not JSON") from None
     if not isinstance(value, dict):
         raise NotAnObject("not a JSON object")
@@ -67,4 +70,7 @@ def _integer(digits: str) -> int:
 def _fraction(digits: str) -> Decimal:
     if len(digits) > LONGEST_NUMBER:
         raise NotAnObject("a number is too long")
-    return Decimal(digits)
+    try:
+        return Decimal(digits)
+    except DecimalException:  # an exponent that no decimal holds
+        raise NotAnObject("a number is too long") from None

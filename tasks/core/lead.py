@@ -58,7 +58,7 @@ class Lead:
         content = {
             "fields": dict(self.fields),
             "flow": self.flow,
-            "price": str(self.price) if self.price else None,
+            "price": None if self.price is None else str(self.price),
         }
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from typing import Self
 
 MICROS = 1_000_000
 LARGEST = 100_000 * MICROS
+_MICRO = Decimal("0.000001")
+# The context at hand would round a 29th digit away in silence; this one refuses to lose any.
+_EXACT = Context(prec=16, traps=[Inexact, InvalidOperation])
 _PRICE = re.compile(r"\$?\s?(\d{1,6})(?:\.(\d{1,6}))?(?:\s?(?:USD|\$))?", re.IGNORECASE | re.ASCII)
 
 
@@ -48,10 +51,11 @@ class Money:
         """
         if not amount.is_finite() or amount.adjusted() > 6:
             raise ValueError("an amount is between 0 and 100000 dollars")
-        micros = amount * MICROS
-        if micros != micros.to_integral_value():
-            raise ValueError("an amount has at most six decimals")
-        return cls(int(micros))
+        try:
+            exact = amount.quantize(_MICRO, context=_EXACT)
+        except DecimalException:
+            raise ValueError("an amount has at most six decimals") from None
+        return cls(int(exact.scaleb(6, _EXACT)))
 
     def __str__(self) -> str:
         """Give dollars as a decimal string: at least two decimals, no more than are needed (``12.50``, ``0.125``)."""

@@ -56,7 +56,7 @@ class Outcome:
 
     def message(self, *, now: datetime | None = None, replayed: bool = False) -> dict[str, Any]:
         """Give the JSON object that is told; `now` is when, and makes a sale told after `forward_by` late."""
-        price = self.price_confirmed or self.price_quoted
+        price = self.price_quoted if self.price_confirmed is None else self.price_confirmed
         told: dict[str, Any] = {
             "lead_id": self.lead_id,
             "status": self.status.value,

@@ -20,9 +20,10 @@ from tasks.core.protocol import FieldRule, Protocol
 LEAD_ID = re.compile(r"[A-Za-z0-9_.:-]{1,40}", re.ASCII)
 LONGEST_DEADLINE_S = 3600
 LONGEST_ADDRESS = 255
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
+RFC3339 = re.compile(rf"\d{{4}}-\d\d-\d\d[Tt ]{CLOCK}:[0-5]\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]{CLOCK})", re.ASCII)
+FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}", re.ASCII)
 OURS = frozenset({"lead_id", "flow", "price", "deadline_s", "created_at", "reply_to"})
-
 
 T = TypeVar("T")
 
@@ -57,11 +58,13 @@ def read_lead(given: Mapping[str, Any], protocol: Protocol, defaults: Defaults) 
     """
     faults: list[str] = []
     known = OURS | {rule.name for rule in protocol.lead_fields}
-    faults.extend(f"{_shown(name)}: unknown field" for name in given if name not in known)
+    faults.extend(f"{_shown(name, place)}: unknown field" for place, name in enumerate(given, 1) if name not in known)
     fields = dict(_buyer_fields(given, protocol, defaults, faults))
     subid = fields.get("subid")
     if subid == protocol.test_subid and not defaults.test_mode:
-        faults.append(f"subid: {protocol.test_subid!r} is the buyer's test source, and the key is live")
+        faults.append("subid: the buyer's test source, which a live key may not use")
+    if "lead_id" not in given:
+        faults.append("lead_id: required")
     lead_id = _own(given, "lead_id", _lead_id, faults)
     flow = _own(given, "flow", _flow, faults) or defaults.flow
     price = _own(given, "price", _price, faults)
@@ -69,8 +72,8 @@ def read_lead(given: Mapping[str, Any], protocol: Protocol, defaults: Defaults) 
     created_at = _own(given, "created_at", _created_at, faults)
     _own(given, "reply_to", _reply_to, faults)
     if faults or lead_id is None:
-        raise InvalidLead(faults or ["lead_id: required"])
-    return Lead(lead_id, flow, fields, deadline_s or defaults.deadline_s, created_at, price)
+        raise InvalidLead(faults)
+    return Lead(lead_id, flow, fields, defaults.deadline_s if deadline_s is None else deadline_s, created_at, price)
 
 
 def _buyer_fields(
@@ -87,6 +90,8 @@ def _buyer_fields(
             text = _text(value, rule)
             if required and not text:
                 raise _Fault("required")
+            if text:
+                _check(text, rule)
             if rule.name == "numcategory" and int(text) not in protocol.categories:
                 raise _Fault("not a category of the catalogue")
         except _Fault as fault:
@@ -97,19 +102,35 @@ def _buyer_fields(
 
 
 def _text(value: object, rule: FieldRule) -> str:
-    """Give a field's value as the string that the buyer gets.
+    """Give a field's value as the string that the buyer gets; an empty one is a field not filled in.
 
     Raises:
-        _Fault: wrong type, wrong length, a character or a value that is not allowed.
+        _Fault: wrong type, or a character that is not allowed.
     """
-    text = _integer(value) if rule.kind == "integer" else _string(value, lines=rule.kind == "text")
-    if rule.kind == "digits" and not (text.isascii() and text.isdecimal() and len(text) == rule.max_length):
-        raise _Fault(f"must be a string of exactly {rule.max_length} digits")
-    if rule.max_length is not None and len(text) > rule.max_length:
-        raise _Fault(f"longer than {rule.max_length} characters")
+    return _integer(value) if rule.kind == "integer" else _string(value, lines=rule.kind == "text")
+
+
+def _check(text: str, rule: FieldRule) -> None:
+    """Hold a value that is not empty against its row of the fields table.
+
+    Raises:
+        _Fault: wrong length, no digits where digits are due, or a value that is not allowed.
+    """
+    right_length = rule.min_length <= len(text) and (rule.max_length is None or len(text) <= rule.max_length)
+    if rule.kind == "digits" and not (right_length and text.isascii() and text.isdecimal()):
+        raise _Fault(f"must be a string of {_lengths(rule)} digits")
+    if not right_length:
+        raise _Fault(f"must have {_lengths(rule)} characters")
     if rule.allowed and text not in rule.allowed:
         raise _Fault(f"must be one of {', '.join(rule.allowed)}")
-    return text
+
+
+def _lengths(rule: FieldRule) -> str:
+    if rule.max_length is None:
+        return f"at least {rule.min_length}"
+    if rule.min_length == rule.max_length:
+        return f"exactly {rule.max_length}"
+    return f"{rule.min_length} to {rule.max_length}" if rule.min_length else f"at most {rule.max_length}"
 
 
 def _integer(value: object) -> str:
@@ -147,10 +168,9 @@ def _lead_id(value: object) -> str:
 
 
 def _flow(value: object) -> Flow:
-    try:
-        return Flow(str(value))
-    except ValueError:
-        raise _Fault(f"must be one of {', '.join(Flow)}") from None
+    if isinstance(value, str) and value in set(Flow):
+        return Flow(value)
+    raise _Fault(f"must be one of {', '.join(Flow)}")
 
 
 def _price(value: object) -> Money:
@@ -186,6 +206,9 @@ def _reply_to(value: object) -> str:
     return text
 
 
-def _shown(name: str) -> str:
-    """Name a field that we do not know: its name is the producer's, so it is kept short and printable."""
-    return name if name.isascii() and name.isprintable() and len(name) <= 40 else "(a field with a strange name)"
+def _shown(name: str, place: int) -> str:
+    """Name a field that we do not know, or give its place where its name is none.
+
+    A producer who loses a heading sends a caller's e-mail, telephone or address as a name, and reasons are logged.
+    """
+    return name if FIELD_NAME.fullmatch(name) else f"(field {place}, whose name is not fit to be shown)"

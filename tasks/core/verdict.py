@@ -2,7 +2,8 @@
 
 | answer                    | to a ping                       | to a post, one-step call, direct post          |
 |---------------------------|---------------------------------|------------------------------------------------|
-| bid, sale                 | bid (or under the floor)        | sold (one-step under the floor: withheld)      |
+| bid                       | bid (or under the floor)        | unreadable: a sale was due                     |
+| sale                      | unreadable: a bid was due       | sold (one-step under the floor: withheld)      |
 | code: wait, slow          | again                           | again: the code proves that there was no sale  |
 | code: capped, blocked, …  | the end                         | the end                                        |
 | refusal without a code    | rejected                        | rejected                                       |
@@ -77,23 +78,31 @@ def judge(call: Call, answer: Answer, protocol: Protocol, floor: Money) -> Verdi
     """Decide what an answer means for the lead. `floor` is the lowest price to sell at (`PINGPOST_MIN_PRICE`)."""
     match answer:
         case Bid():
+            if call.sells:  # not a sale, but no refusal either: to post against it could sell the lead twice
+                return _judge_unreadable(call, Unreadable("a bid where a sale was due"))
             return _judge_bid(answer, floor)
         case Sale():
+            if not call.sells:
+                return _judge_unreadable(call, Unreadable("a sale where a bid was due"))
             return _judge_sale(call, answer, floor)
         case Refusal():
             return _judge_refusal(answer, protocol)
-        case Unreadable(why, retry_after_s):
-            alarm = f"the buyer's answer to a {call} could not be read: {why}"
-            if call.sells:
-                reason = f"the answer could not be read ({why}); the lead may be sold"
-                return End(Status.UNKNOWN, reason, alarm=alarm)
-            return Again(Delay.BACKOFF, f"unreadable answer: {why}", retry_after_s=retry_after_s, alarm=alarm)
+        case Unreadable():
+            return _judge_unreadable(call, answer)
         case Unanswered(why, never_sent):
             if call.sells and not never_sent:
                 return End(Status.UNKNOWN, f"no answer to a {call} that was sent ({why}); the lead may be sold")
             return Again(Delay.BACKOFF, why)
         case _:  # pragma: no cover - mypy proves that there is no other answer
             assert_never(answer)
+
+
+def _judge_unreadable(call: Call, answer: Unreadable) -> Verdict:
+    alarm = f"the buyer's answer to a {call} could not be read: {answer.why}"
+    if call.sells:
+        reason = f"the answer could not be read ({answer.why}); the lead may be sold"
+        return End(Status.UNKNOWN, reason, alarm=alarm)
+    return Again(Delay.BACKOFF, f"unreadable answer: {answer.why}", retry_after_s=answer.retry_after_s, alarm=alarm)
 
 
 def _judge_bid(bid: Bid, floor: Money) -> Verdict:
@@ -124,3 +133,5 @@ def _judge_refusal(refusal: Refusal, protocol: Protocol) -> Verdict:
         case Action.REJECTED:
             alarm = None if code.listed else f"{code.number} is not a code of the page: {code.meaning}"
             return End(Status.REJECTED, reason, code.number, alarm=alarm)
+        case _:  # pragma: no cover - mypy proves that there is no other action
+            assert_never(code.action)
