@@ -34,7 +34,10 @@ class Leash:
         Raises:
             OSError: no guard could be started.
         """
-        if self._guard is None or self._guard.poll() is not None:
+        if self._guard is not None and self._guard.poll() is not None:
+            _close(self._guard)
+            self._guard = None
+        if self._guard is None:
             self._guard = self._start_guard()
         return self._group
 
@@ -64,7 +67,11 @@ class Leash:
             return
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.killpg(self._group, signal.SIGKILL)
-        if guard.stdin is not None:
-            guard.stdin.close()
+        _close(guard)
         guard.wait()
         self._group = 0
+
+
+def _close(guard: subprocess.Popen[bytes]) -> None:
+    if guard.stdin is not None:
+        guard.stdin.close()
