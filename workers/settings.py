@@ -49,7 +49,11 @@ class Settings(BaseSettings):
     """Everything that differs between one installation and another. See the README's table for what each means."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     broker_url: Url = None
@@ -138,7 +142,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _test_mode_is_the_key_s_alone(self) -> Self:
         if self.subid == TEST_SUBID and self.key.get_secret_value() not in ("", TEST_KEY):
-            raise ValueError(f"{PREFIX}SUBID: 'match' is the buyer's test source; with a live {PREFIX}KEY it is refused")
+            raise ValueError(
+                f"{PREFIX}SUBID: 'match' is the buyer's test source; with a live {PREFIX}KEY it is refused"
+            )
         return self
 
     @property
@@ -153,9 +159,7 @@ class Settings(BaseSettings):
             SettingsError: naming each variable that is missing.
         """
         missing = [
-            name
-            for name, value in (("PARTNER_ID", self.partner_id), ("KEY", self.key.get_secret_value()))
-            if not value
+            name for name, value in (("PARTNER_ID", self.partner_id), ("KEY", self.key.get_secret_value())) if not value
         ]
         if missing:
             raise SettingsError("; ".join(f"{PREFIX}{name}: not set (the buyer gives it)" for name in missing))

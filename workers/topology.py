@@ -1,7 +1,7 @@
 """Exchanges, queues, dead letters: every name on the broker, in one place.
 
-`leads` has no arguments, so that any client can declare it; ours beside it carry dead letters to `dead`. The queues that
-a worker of Celery's shall not eat (`leads`, `leads.dead`, `dead`, `calls`) are declared here and stay out of `TASK_QUEUES`.
+`leads` has no arguments, so that any client can declare it; ours beside it carry dead letters to `dead`. The queues
+that a worker of Celery's shall not eat (`leads`, `leads.dead`, `dead`, `calls`) stay out of `task_queues`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,193 @@
+"""The Celery application: ``celery -A workers worker|beat|flower`` works with no further flags.
+
+It only builds the app. What tasks do is in `tasks`, what they need is built in `workers.services`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from celery import Celery, signals
+
+from tasks import direct_post, one_step, ping, post, upkeep
+from tasks.services import Services
+from workers import health
+from workers import logging as lines
+from workers.places import resolve
+from workers.schedule import SCHEDULE
+from workers.services import Wiring
+from workers.settings import Settings, SettingsError, load
+from workers.topology import PING, POST, UPKEEP, dead, dead_letters, task_queues
+from workers.transport import transport_options
+
+log = structlog.stdlib.get_logger()
+
+LONGEST_COUNTDOWN_S: Final = 30.0
+ROUTES: Final = {
+    ping.ping.name: {"queue": PING},
+    post.post.name: {"queue": POST},
+    one_step.one_step.name: {"queue": POST},
+    direct_post.direct_post.name: {"queue": POST},
+    upkeep.sweep.name: {"queue": UPKEEP},
+    upkeep.reset_caps.name: {"queue": UPKEEP},
+}
+
+
+class PingPost(Celery):
+    """Celery with this product's services; each process builds them once, when it first needs them."""
+
+    settings: Settings
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: N802 - Celery's name
+        """Give the class behind ``celery worker``."""
+        return self.subclass_with_self("workers.quiet:Worker")
+
+    @cached_property
+    def Beat(self) -> Any:  # noqa: N802 - Celery's name
+        """Give the class behind ``celery beat``."""
+        return self.subclass_with_self("workers.quiet:Beat")
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """Everything that this process uses."""
+        return Wiring(self.settings)
+
+    @property
+    def services(self) -> Services:
+        """What a step needs."""
+        return self.wiring.services
+
+    def countdown(self, seconds: float) -> float:
+        """Give a delay as the broker can keep it: quorum queues delay by whole seconds."""
+        seconds = min(seconds, LONGEST_COUNTDOWN_S)
+        return max(1, math.ceil(seconds)) if self.settings.queue_type == "quorum" else seconds
+
+    def bury(self, task: str, lead_id: str, cause: str) -> None:
+        """Put a task that a fault of ours broke with the dead letters, its cause in the headers."""
+        with self.producer_or_acquire() as producer:
+            producer.publish(
+                {"task": task, "lead_id": lead_id},
+                serializer="json",
+                exchange=dead_letters,
+                declare=[dead],
+                headers={"x-reason": cause, "x-task": task},
+                delivery_mode=2,
+                retry=True,
+                retry_policy={"max_retries": 3, "interval_start": 0.2},
+            )
+
+
+def build(settings: Settings) -> PingPost:
+    """Build the application of these settings.
+
+    Raises:
+        SettingsError: naming the variable.
+    """
+    places = resolve(settings)
+    app = PingPost("pingpost")
+    app.settings = settings
+    app.conf.update(configuration(settings, places.broker_url))
+    return app
+
+
+def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
+    """Give Celery's configuration. Each value that is not Celery's own answers something in ops/architecture.md."""
+    return {
+        "broker_url": broker_url,
+        "broker_transport_options": transport_options(broker_url, settings.concurrency),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_pool_limit": settings.concurrency + 4,
+        "broker_heartbeat": 10,
+        "task_queues": task_queues(settings.queue_type),
+        "task_routes": ROUTES,
+        "task_default_queue": UPKEEP,
+        "task_create_missing_queues": False,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_publish_retry_policy": {
+            "max_retries": 5,
+            "interval_start": 0.05,
+            "interval_step": 0.2,
+            "interval_max": 1,
+        },
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "worker_pool": "threads",
+        "worker_concurrency": settings.concurrency,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_detect_quorum_queues": True,
+        "enable_utc": True,
+        "timezone": "UTC",
+        "beat_schedule": SCHEDULE,
+        "beat_schedule_filename": str(_beat_file(settings.data)),
+        "beat_max_loop_interval": 1,
+    }
+
+
+def _beat_file(data: Path) -> Path:
+    return data / "celerybeat-schedule"
+
+
+@signals.setup_logging.connect
+def _set_logging_up(**_: Any) -> None:
+    lines.configure(app.settings)
+
+
+@signals.worker_init.connect
+def _before_the_worker_starts(**_: Any) -> None:
+    """Refuse bad settings before the first task is taken, and tell a forgetful store which gates are closed."""
+    try:
+        app.settings.require_credentials()
+        app.wiring.require_endpoints()
+        _ = app.services
+    except SettingsError as wrong:
+        _refuse(wrong)
+    app.wiring.gates.restore()
+
+
+@signals.worker_ready.connect
+def _worker_is_ready(sender: Any, **_: Any) -> None:
+    log.info("worker.ready", worker=sender.hostname, queues=sorted(queue.name for queue in sender.task_consumer.queues))
+
+
+@signals.heartbeat_sent.connect
+def _worker_beats(sender: Any, **_: Any) -> None:
+    health.touch(app.settings.data, f"worker-{sender.hostname if hasattr(sender, 'hostname') else os.getpid()}")
+
+
+@signals.beat_init.connect
+def _beat_is_ready(**_: Any) -> None:
+    app.settings.data.mkdir(parents=True, exist_ok=True)
+    log.info("beat.ready")
+
+
+def _refuse(wrong: SettingsError) -> None:
+    sys.stderr.write(f"pingpost: {wrong}\n")
+    raise SystemExit(2)
+
+
+def _load() -> PingPost:
+    # Flower listens on all interfaces unless it is told otherwise before it starts.
+    os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
+    try:
+        return build(load())
+    except SettingsError as wrong:
+        _refuse(wrong)
+        raise
+
+
+app = _load()

@@ -1,0 +1,139 @@
+"""``pingpost check``: whether settings are good and everything is reachable, and how an answer would be read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from kombu import Connection
+from rich.console import Console
+from sqlalchemy import text
+from tasks.buyers.reading import read_answer
+from tasks.buyers.registry import load_mapping, load_protocol
+
+from tasks.core.bid import Bid
+from tasks.core.protocol import Call
+from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
+from tasks.core.sale import Sale
+from workers.places import without_password
+from workers.services import Wiring
+from workers.settings import SettingsError, load
+from workers.transport import transport_options
+
+_EPILOG = """\b
+Exit codes:
+  0  all is well; with --answer: the answer can be read
+  1  something cannot be reached; with --answer: it cannot be read
+  2  bad settings or arguments; the line names the variable
+"""
+CONNECT_S = 3
+
+
+@click.command("check", epilog=_EPILOG)
+@click.option(
+    "--answer", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A captured answer's body."
+)
+@click.option("--call", type=click.Choice([call.value for call in Call]), default="ping", show_default=True)
+@click.option("--http-status", type=click.IntRange(100, 599), default=200, show_default=True)
+@click.option("--content-type", help="The captured answer's content type.")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def command(*, answer: Path | None, call: str, http_status: int, content_type: str | None, as_json: bool) -> None:
+    """Check settings and every connection; or, with --answer, show how a captured answer of the buyer's is read.
+
+    No call is made to the buyer: its endpoints are only connected to.
+    """
+    try:
+        settings = load()
+        if answer is not None:
+            mapping = load_mapping(settings.mapping)
+            read = read_answer(
+                Call(call), answer.read_bytes(), content_type, http_status, mapping, load_protocol(settings.categories)
+            )
+            shown = as_object(read)
+            _print({"call": call, **shown}, as_json=as_json)
+            sys.exit(1 if isinstance(read, Unreadable) else 0)
+        rows = list(_checks(Wiring(settings)))
+    except (SettingsError, ValueError) as wrong:
+        click.echo(f"pingpost check: {wrong}", err=True)
+        sys.exit(2)
+    if as_json:
+        click.echo(json.dumps([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in rows]))
+    else:
+        for what, ok, detail in rows:
+            Console().print(
+                f"[{'green' if ok else 'red'}]{'ok ' if ok else 'NO '}[/] {what}: {detail}", highlight=False
+            )
+    sys.exit(0 if all(ok for _, ok, _ in rows) else 1)
+
+
+def as_object(answer: Answer) -> dict[str, Any]:
+    """Give an answer as it was read, for people and scripts."""
+    match answer:
+        case Bid(price, token, duration_s):
+            return {"reading": "bid", "price": str(price), "token": token, "duration_s": duration_s}
+        case Sale(phone_number, price, duration_s, token):
+            told = {"phone_number": phone_number, "price": str(price) if price else None}
+            return {"reading": "sale", **told, "duration_s": duration_s, "token": token}
+        case Refusal(code, reason, retry_after_s):
+            return {"reading": "refusal", "code": code, "reason": reason, "retry_after_s": retry_after_s}
+        case Unreadable(why) | Unanswered(why):
+            return {"reading": type(answer).__name__.lower(), "why": why}
+
+
+def _print(shown: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    for name, value in shown.items():
+        if value is not None:
+            click.echo(f"{name}: {value}")
+
+
+def _checks(wiring: Wiring) -> Iterator[tuple[str, bool, str]]:
+    settings = wiring.settings
+    settings.require_credentials()
+    wiring.require_endpoints()
+    places = wiring.places
+    yield "settings", True, "test mode: nothing sold counts" if settings.test_mode else "live"
+    yield "tables", True, f"{len(wiring.protocol.categories)} categories, {len(wiring.protocol.codes)} codes"
+    if wiring.ziplist is not None:
+        yield "ziplist", True, str(settings.ziplist)
+    _ = wiring.buyer
+    yield _try("broker", places.broker_url, lambda: _connect_broker(places.broker_url))
+    yield _try("state store", places.state_url, wiring.store.ping)
+    yield _try(
+        "ledger", places.ledger_url, lambda: wiring.ledger.read(lambda c: c.execute(text("SELECT 1 FROM leads")))
+    )
+    for call, url in wiring.buyer_config.endpoints.items():
+        if url is None:
+            continue
+        what, ok, detail = _try(f"buyer, {call}", url, lambda url=url: _connect(url))  # type: ignore[misc]  # bound now
+        warning = "; plain http: the caller's identity travels unencrypted" if url.startswith("http:") else ""
+        yield what, ok, detail + warning
+
+
+def _try(what: str, url: str, connect: Callable[[], Any]) -> tuple[str, bool, str]:
+    shown = without_password(url)
+    try:
+        connect()
+    except Exception as fault:  # noqa: BLE001 - whatever keeps it from answering is the answer
+        return what, False, f"{shown}: {type(fault).__name__}"
+    return what, True, shown
+
+
+def _connect_broker(url: str) -> None:
+    with Connection(url, transport_options=transport_options(url, 1), connect_timeout=CONNECT_S) as connection:
+        connection.ensure_connection(max_retries=1, timeout=CONNECT_S)
+
+
+def _connect(url: str) -> None:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S):
+        pass

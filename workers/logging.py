@@ -1,0 +1,120 @@
+"""One JSON object a line on standard output: ours, Celery's and every library's, in the same shape.
+
+What must never be logged is taken out at the last moment, whoever logged it: fields that hold identity or secrets by
+name, and the key wherever it stands in a text.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from tasks.buyers.registry import load_protocol
+
+from workers.settings import Settings
+
+Event = MutableMapping[str, Any]
+
+QUIET: Final = {
+    # A line a task, twice, with what our own lines say better.
+    "celery.worker.strategy": logging.WARNING,
+    "celery.app.trace": logging.CRITICAL,
+    "celery.beat": logging.WARNING,
+    "kombu": logging.WARNING,
+    "amqp": logging.WARNING,
+    "urllib3": logging.ERROR,
+    "alembic": logging.WARNING,
+    "tornado.access": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+MASK: Final = "***"
+
+
+class Redaction:
+    """A structlog processor: no identity and no secret leaves, by name or by value."""
+
+    def __init__(self, names: frozenset[str], secrets: tuple[str, ...]) -> None:
+        self._names = names
+        self._secrets = tuple(secret for secret in secrets if len(secret) > 3)
+
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
+        """Mask what must not be seen."""
+        for name, value in event.items():
+            if name in self._names:
+                event[name] = MASK
+            elif isinstance(value, str) and self._secrets:
+                event[name] = self._without_secrets(value)
+        return event
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, MASK)
+        return text
+
+
+def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
+    """Leave out what is not known."""
+    for name in [name for name, value in event.items() if value is None]:
+        del event[name]
+    return event
+
+
+def configure(settings: Settings) -> None:
+    """Set logging up for this process, once, before anything is logged."""
+    secrets = tuple(
+        secret
+        for secret in (settings.key.get_secret_value(), settings.broker_url, settings.state_url, settings.ledger_url)
+        if secret and secret != "test_mode"  # noqa: S105 - the buyer's public word for its test mode
+    )
+    redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets)
+    as_json = settings.log_format == "json" or (settings.log_format is None and not sys.stdout.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        without_nothing,
+        redaction,
+    ]
+    last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    _route_the_standard_library(shared, last, level)
+
+
+def _route_the_standard_library(shared: list[Any], last: Any, level: int) -> None:
+    # Libraries' exceptions are named, never printed: their texts and values are not ours to show.
+    foreign = [*shared, structlog.stdlib.add_logger_name, _named_exception]
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "line": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": foreign,
+                    # Redacted once more: a library's formatted message is a value too.
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, shared[-1], last],
+                }
+            },
+            "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "line"}},
+            "root": {"handlers": ["out"], "level": max(level, logging.INFO)},
+            "loggers": {name: {"level": quiet} for name, quiet in QUIET.items()},
+        }
+    )
+
+
+def _named_exception(_logger: Any, _method: str, event: Event) -> Event:
+    info = event.pop("exc_info", None)
+    if isinstance(info, tuple) and info[0] is not None:
+        event["error"] = info[0].__name__
+    return event

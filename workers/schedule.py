@@ -1,0 +1,13 @@
+"""Beat's entries: data only. Each task is safe to run twice and late, so a second beat does no harm."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from workers.topology import UPKEEP
+
+# A tick that nobody could take is worth nothing once the next one is there.
+SCHEDULE: Final[dict[str, dict[str, Any]]] = {
+    "sweep": {"task": "sweep", "schedule": 1.0, "options": {"queue": UPKEEP, "expires": 5}},
+    "reset_caps": {"task": "reset_caps", "schedule": 5.0, "options": {"queue": UPKEEP, "expires": 15}},
+}

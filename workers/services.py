@@ -1,0 +1,168 @@
+"""The composition root: from settings to what a step, the front door and the commands need."""
+
+from __future__ import annotations
+
+import random
+from datetime import time
+from functools import cached_property
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from kombu import Connection
+from redis import Redis
+from tasks.buyers.http import BuyerConfig, HttpBuyer
+from tasks.buyers.registry import load_mapping, load_protocol
+from tasks.buyers.ziplist import Ziplist, load_ziplist
+
+from tasks.core.lead import Flow, Lead
+from tasks.core.money import Money
+from tasks.core.protocol import Call, Protocol
+from tasks.core.validation import Defaults
+from tasks.gates import StoredGates
+from tasks.ledger import Ledger
+from tasks.sell import first_call
+from tasks.services import Rules, Services
+from tasks.telling import BrokerTeller
+from workers.places import Places, for_redis_py, is_store, resolve
+from workers.settings import PREFIX, Settings, SettingsError
+from workers.transport import transport_options
+
+
+class Wiring:
+    """Everything of one process, each part built when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def places(self) -> Places:
+        """Where broker, state store and ledger are."""
+        return resolve(self.settings)
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The buyer's tables, with the operator's categories."""
+        return _named("CATEGORIES", lambda: load_protocol(self.settings.categories))
+
+    @cached_property
+    def ziplist(self) -> Ziplist | None:
+        """The agreed prices of direct posts."""
+        path = self.settings.ziplist
+        return _named("ZIPLIST", lambda: load_ziplist(path)) if path else None
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger; its tables must exist."""
+        return Ledger.open(self.places.ledger_url)
+
+    @cached_property
+    def store(self) -> Redis:
+        """The state store's client, which decodes what it reads."""
+        return Redis.from_url(
+            for_redis_py(self.places.state_url), decode_responses=True, socket_timeout=2, socket_connect_timeout=1
+        )
+
+    @cached_property
+    def gates(self) -> StoredGates:
+        """What all workers know of the buyer together."""
+        settings = self.settings
+        return StoredGates(self.store, self.ledger, partner_id=settings.partner_id, test=settings.test_mode)
+
+    @cached_property
+    def teller(self) -> BrokerTeller:
+        """Where outcomes are told."""
+        broker_url = self.places.broker_url
+        connection = Connection(broker_url, transport_options=transport_options(broker_url, self.settings.concurrency))
+        lists = None
+        if is_store(broker_url):
+            lists = Redis.from_url(for_redis_py(broker_url), socket_timeout=5, socket_connect_timeout=1)
+        return BrokerTeller(connection, lists)
+
+    @cached_property
+    def buyer(self) -> HttpBuyer:
+        """The buyer over HTTP."""
+        mapping = _named("MAPPING", lambda: load_mapping(self.settings.mapping))
+        return HttpBuyer(self.protocol, mapping, self.buyer_config)
+
+    @property
+    def buyer_config(self) -> BuyerConfig:
+        """How the buyer is called."""
+        settings = self.settings
+        return BuyerConfig(
+            partner_id=settings.partner_id,
+            key=settings.key.get_secret_value(),
+            endpoints={
+                Call.PING: settings.ping_url,
+                Call.POST: settings.post_url,
+                Call.ONE_STEP: settings.one_step_url or self.protocol.one_step_url,
+                Call.DIRECT_POST: settings.direct_post_url,
+            },
+            method=settings.method,
+            resptype=settings.resptype,
+            send_price=settings.send_price,
+            connect_timeout_s=settings.connect_timeout_s,
+        )
+
+    @property
+    def rules(self) -> Rules:
+        """What the operator decided."""
+        settings = self.settings
+        return Rules(
+            floor=Money.of(settings.min_price),
+            ping_timeout_s=settings.ping_timeout_s,
+            post_timeout_s=settings.post_timeout_s,
+            partner_id=settings.partner_id,
+            cap_scope=settings.cap_scope,
+            zone=ZoneInfo(settings.buyer_timezone),
+            reset=time.fromisoformat(settings.buyer_reset),
+            send_floor=settings.send_price in ("ping", "both"),
+            send_price=settings.send_price in ("post", "both"),
+        )
+
+    @cached_property
+    def services(self) -> Services:
+        """What a step needs."""
+        return Services(
+            ledger=self.ledger,
+            buyer=self.buyer,
+            gates=self.gates,
+            teller=self.teller,
+            protocol=self.protocol,
+            rules=self.rules,
+            chance=random.random,
+        )
+
+    @property
+    def defaults(self) -> Defaults:
+        """What a lead gets where it names nothing itself."""
+        settings = self.settings
+        return Defaults(Flow(settings.flow), settings.deadline_s, settings.subid, settings.test_mode)
+
+    def route(self, lead: Lead) -> tuple[Call, Money | None]:
+        """Choose a lead's first call, and a direct post's price."""
+        listed = self.ziplist.price_for(lead.fields["zipcode"], lead.numcategory) if self.ziplist else None
+        return first_call(lead, listed)
+
+    def require_endpoints(self) -> None:
+        """Refuse to run where the calls of the flow have nowhere to go.
+
+        Raises:
+            SettingsError: naming each variable that is missing.
+        """
+        needed = {
+            "ping_post": (Call.PING, Call.POST),
+            "one_step": (Call.ONE_STEP,),
+            "direct_post": (Call.DIRECT_POST, Call.PING, Call.POST),
+        }[self.settings.flow]
+        endpoints = self.buyer_config.endpoints
+        missing = [f"{PREFIX}{call.upper()}_URL" for call in needed if not endpoints[call]]
+        if missing:
+            raise SettingsError("; ".join(f"{name}: not set (the buyer gives it)" for name in missing))
+
+
+def _named(variable: str, read: Any) -> Any:
+    """Turn what a file of the operator's has wrong into a settings error that names the variable."""
+    try:
+        return read()
+    except (ValueError, OSError) as wrong:
+        raise SettingsError(f"{PREFIX}{variable}: {wrong}") from None

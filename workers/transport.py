@@ -1,0 +1,24 @@
+"""How connections to a broker behave: confirmed publishes on AMQP, one visibility timeout for all on Redis."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from workers.topology import is_redis
+
+# Longer than the longest countdown (30 s) and the longest call: a message that is being worked on is not repeated.
+VISIBILITY_S: Final = 600
+CONNECT_S: Final = 3
+
+
+def transport_options(broker_url: str, concurrency: int) -> dict[str, Any]:
+    """Give kombu's transport options for a broker's URL. Redis and Valkey are told more connections than threads."""
+    if is_redis(broker_url):
+        return {
+            "visibility_timeout": VISIBILITY_S,
+            "max_connections": concurrency * 2 + 32,
+            "socket_connect_timeout": CONNECT_S,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        }
+    return {"confirm_publish": True, "connect_timeout": CONNECT_S}
