@@ -3,8 +3,8 @@
 It is what tests and the demo compare the seller's ledger with. Of the caller it keeps the customid and the token only;
 of a violation the names of fields, never their values.
 
-With a file, each entry is also a line of JSON there. Bids and sales are flushed before their answers are sent, so
-that a sandbox that is killed has lost no sale, and one that is started again on the same file knows what it sold.
+With a file, each entry is also a line of JSON there, flushed before the answer is sent, so that a sandbox that is
+killed has lost nothing, and one that is started again on the same file knows what it sold.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Book:
         self._file: IO[str] | None = None
         if path is not None:
             unended = path.exists() and self._read(path)
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8", buffering=1)
             if unended:
                 self._file.write("\n")
 
@@ -73,7 +73,7 @@ class Book:
     def reset(self) -> None:
         """Begin a new book; the file keeps the old one, above a line that says so."""
         self._clear(self._calls.maxlen or 0)
-        self._write("reset", {"at": rfc3339(time.time())}, flush=True)
+        self._write("reset", {"at": rfc3339(time.time())})
 
     def close(self) -> None:
         """Close the file."""
@@ -102,12 +102,12 @@ class Book:
         """Note a token that is about to be given out."""
         self.bids[bid.token] = bid
         if self._file is not None:
-            self._write("bid", asdict(bid), flush=True)
+            self._write("bid", asdict(bid))
 
     def sell(self, sale: Sale, bid: Bid | None = None) -> None:
         """Note a sale, of a bid where there was one; it is in the file when this returns."""
         self._take_sale(sale, bid)
-        self._write("sale", sale, flush=True)
+        self._write("sale", sale)
 
     def post(self, bid: Bid, fields: Mapping[str, str]) -> None:
         """Note that a post carries this bid's token, and complain where it should not have come."""
@@ -116,16 +116,16 @@ class Book:
             return
         entry = entry_of(Call.POST, fields, f"posted again after: {bid.state}")
         self._repeats.append(entry)
-        self._write("repeat", entry, flush=True)
+        self._write("repeat", entry)
         if bid.state is State.SOLD:
             self._doubles.append(entry)
-            self._write("double", entry, flush=True)
+            self._write("double", entry)
 
     def violation(self, call: Call, fields: Mapping[str, str], what: str, names: tuple[str, ...] = ()) -> None:
         """Note a broken rule; `names` are names of the fields table."""
         entry = entry_of(call, fields, what, names)
         self._violations.append(entry)
-        self._write("violation", entry, flush=True)
+        self._write("violation", entry)
 
     def report(self, *, calls: bool = False, tokens: bool = False) -> Report:
         """Return the whole book, with every call and every token where asked for."""
@@ -149,12 +149,9 @@ class Book:
             }
         return report
 
-    def _write(self, record: str, entry: Mapping[str, Any], *, flush: bool = False) -> None:
-        if self._file is None:
-            return
-        self._file.write(json.dumps({"record": record, **entry}) + "\n")
-        if flush:
-            self._file.flush()
+    def _write(self, record: str, entry: Mapping[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps({"record": record, **entry}) + "\n")
 
     def _read(self, path: Path) -> bool:
         """Take up a book where a sandbox before this one left it; say whether a kill cut its last line short."""

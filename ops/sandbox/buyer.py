@@ -77,6 +77,7 @@ class Buyer:
         self._door = Door(scenario, self._rulebook, self._now())
         self._rules = Rules(scenario)
         self._caps = Caps(scenario.caps)
+        self._takes_lowest_bid = "price" in scenario.allow.get(Call.PING, ())
         self._zone = ZoneInfo(scenario.timezone)
         self._random = Random(scenario.seed)  # noqa: S311  # latencies to be repeated, not a secret
         chosen: dict[str, Layout] = BY_RESPTYPE | dict(scenario.layouts)
@@ -172,7 +173,7 @@ class Buyer:
         offer = self._offer(call, fields, bid, rule)
         if call is not Call.PING:
             return self._sell(call, fields, bid, offer, test=test)
-        if Decimal(fields.get("price") or 0) > Decimal(offer.price):
+        if self._takes_lowest_bid and Decimal(fields.get("price") or 0) > Decimal(offer.price):
             return self._refused(6000)
         return self._bid(fields, offer)
 
