@@ -1,13 +1,15 @@
 """Group commit: the writes of a process's threads share transactions, so that one flush to disk serves them all.
 
-Whoever comes first commits everything that has been handed in meanwhile; the others wait for it. No thread of its own,
-no delay when nobody else writes.
+Whoever finds nobody committing commits everything that has been handed in, and then calls the first of those who came
+meanwhile to do the same; each of the others is woken as soon as its own write is done. No thread of its own, no delay
+when nobody else writes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -16,6 +18,15 @@ from sqlalchemy.exc import DBAPIError
 T = TypeVar("T")
 LARGEST_GROUP = 64
 TRIES = 3
+_BROKEN_OFF = frozenset({"40001", "40P01"})  # PostgreSQL ended the transaction in favour of another
+
+
+class _Stage(Enum):
+    """How far a transaction came."""
+
+    BEGIN = auto()  # no statement of a write has run
+    WORK = auto()  # nothing was committed
+    COMMIT = auto()  # nobody knows whether it was
 
 
 class _Write(Generic[T]):
@@ -23,9 +34,13 @@ class _Write(Generic[T]):
 
     def __init__(self, work: Callable[[Connection], T]) -> None:
         self.work = work
+        self.called = threading.Event()  # when it is done, or when its thread is to commit the next group
         self.done = False
         self.result: T | None = None
         self.error: BaseException | None = None
+
+    def end(self, result: T | None = None, error: BaseException | None = None) -> None:
+        self.result, self.error, self.done = result, error, True
 
 
 class GroupCommit:
@@ -33,9 +48,9 @@ class GroupCommit:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._waiting: list[_Write[Any]] = []
         self._door = threading.Lock()
-        self._committing = threading.Lock()
+        self._waiting: list[_Write[Any]] = []
+        self._busy = False  # somebody commits, or is called to; while nobody does, nobody waits
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction and return its result once that is committed.
@@ -43,58 +58,86 @@ class GroupCommit:
         `work` may run more than once, each time in a transaction of its own: it must have no effect but its statements.
 
         Raises:
-            SQLAlchemyError: nothing of this write was committed.
+            SQLAlchemyError: nothing of this write was committed; or, where the connection was lost in the commit
+                itself, nobody knows.
         """
         mine = _Write(work)
         with self._door:
             self._waiting.append(mine)
-        with self._committing:
-            while not mine.done:
-                with self._door:
-                    group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-                self._commit(group)
+            first, self._busy = not self._busy, True
+        if not first:
+            self._wait(mine)
+        if not mine.done:
+            self._lead()
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]  # without an error there is a result
 
+    def _wait(self, mine: _Write[Any]) -> None:
+        try:
+            mine.called.wait()
+        except BaseException:
+            # Ctrl-C. Whoever leaves must not take the others' turn along.
+            with self._door:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                    if mine.called.is_set():
+                        self._call_next()
+            raise
+
+    def _lead(self) -> None:
+        with self._door:
+            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+        try:
+            self._commit(group)
+        except BaseException as fault:  # Ctrl-C in the midst of it: nobody may wait for ever
+            for write in group:
+                if not write.done:
+                    write.end(error=fault)
+            raise
+        finally:
+            with self._door:
+                self._call_next()
+            for write in group:
+                write.called.set()
+
+    def _call_next(self) -> None:
+        self._busy = bool(self._waiting)
+        if self._busy:
+            self._waiting[0].called.set()
+
     def _commit(self, group: list[_Write[Any]]) -> None:
-        if len(group) > 1 and self._together(group):
+        for _ in range(TRIES):
+            stage, fault = self._transact(group)
+            if fault is None:
+                return
+            if stage is not _Stage.WORK or not _may_repeat(fault):
+                break
+        if stage is _Stage.WORK and len(group) > 1:
+            # Whose fault it was shows when each runs alone.
+            for write in group:
+                self._commit([write])
             return
         for write in group:
-            self._alone(write)
+            write.end(error=fault)
 
-    def _together(self, group: list[_Write[Any]]) -> bool:
+    def _transact(self, group: list[_Write[Any]]) -> tuple[_Stage, Exception | None]:
+        stage = _Stage.BEGIN
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection, connection.begin() as transaction:
+                stage = _Stage.WORK
                 results = [write.work(connection) for write in group]
-        except Exception:  # noqa: BLE001 - whose fault it was shows when each runs alone, and is raised there
-            return False
+                stage = _Stage.COMMIT
+                transaction.commit()
+        except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
+            return stage, fault
         for write, result in zip(group, results, strict=True):
-            write.result, write.done = result, True
-        return True
-
-    def _alone(self, write: _Write[Any]) -> None:
-        for last in (False,) * (TRIES - 1) + (True,):
-            try:
-                with self._engine.begin() as connection:
-                    write.result = write.work(connection)
-            except DBAPIError as fault:
-                # A connection that the server closed, or a deadlock that it broke: nothing was committed. But a fault
-                # of the commit itself may hide a commit, and that must be seen by whoever claimed.
-                if last or not _may_repeat(fault):
-                    write.error = fault
-                    break
-            except BaseException as fault:  # noqa: BLE001 - raised in the thread that asked
-                write.error = fault
-                break
-            else:
-                break
-        write.done = True
+            write.end(result)
+        return stage, None
 
 
-def _may_repeat(fault: DBAPIError) -> bool:
-    state = getattr(fault.orig, "sqlstate", None)
-    if state in ("40001", "40P01"):
-        return True
-    # Before a statement has run there is nothing that could have been committed.
-    return bool(fault.connection_invalidated and fault.statement is not None)
+def _may_repeat(fault: Exception) -> bool:
+    """Whether the fault was the connection's or a deadlock's, and not the write's own: nothing was committed."""
+    if not isinstance(fault, DBAPIError):
+        return False
+    return fault.connection_invalidated or getattr(fault.orig, "sqlstate", None) in _BROKEN_OFF

@@ -12,12 +12,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger.clock import now_ms
-from tasks.ledger.rows import Arrival, Receipt, Reception, Reply, micros, to_ms
+from tasks.ledger.rows import Arrival, Receipt, Reception, Reply, micros, storable, to_ms
 from tasks.ledger.schema import leads, refusals, replies
 
 
 def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]:
     """Take a batch in, and answer each arrival in its order."""
+    if not arrivals:
+        return []
     now: int = connection.execute(select(now_ms())).scalar_one()
     first: dict[str, int] = {}
     for place, arrival in enumerate(arrivals):
@@ -31,7 +33,7 @@ def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]
         if lead_id in fresh and first[lead_id] == place:
             receipt = Receipt(Reception.NEW, call=arrival.call)
         else:
-            receipt = _receipt(connection, known[lead_id], arrival)
+            receipt = _receipt(connection, known[lead_id], arrival, answers)
         receipts.append(receipt)
         asks_anew = receipt.reception is Reception.NEW or (receipt.reception is Reception.OPEN and receipt.replay)
         if arrival.reply and asks_anew:
@@ -43,13 +45,15 @@ def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]
 
 def refuse(connection: Connection, lead_id: str, reason: str) -> None:
     """Remember a message that never became a lead."""
-    connection.execute(insert(refusals).values(lead_id=lead_id, reason=reason, at=now_ms()))
+    connection.execute(insert(refusals).values(lead_id=storable(lead_id)[:255], reason=storable(reason), at=now_ms()))
 
 
 def _insert(connection: Connection, arrivals: Sequence[Arrival], now: int) -> set[str]:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(leads).on_conflict_do_nothing().returning(leads.c.lead_id)
-    rows = connection.execute(statement, [_values(arrival, now) for arrival in arrivals])
+    # In one order everywhere: two intakes that take in the same leads wait for each other once, and not in a circle.
+    ordered = sorted(arrivals, key=lambda arrival: arrival.lead.lead_id)
+    rows = connection.execute(statement, [_values(arrival, now) for arrival in ordered])
     return set(rows.scalars())
 
 
@@ -83,24 +87,31 @@ def _known(connection: Connection, lead_ids: list[str]) -> dict[str, Any]:
     return {row.lead_id: row for row in connection.execute(locked)}
 
 
-def _receipt(connection: Connection, known: Any, arrival: Arrival) -> Receipt:
+def _receipt(connection: Connection, known: Any, arrival: Arrival, answers: list[dict[str, Any]]) -> Receipt:
     if known.fingerprint != arrival.lead.fingerprint():
         return Receipt(Reception.CONFLICT)
-    replay = not _is_repetition(connection, arrival)
+    replay = not _is_repetition(connection, arrival, answers)
     if known.outcome is not None:
         return Receipt(Reception.ENDED, replay=replay, outcome=json.loads(known.outcome))
     stands_still = not replay and known.state == State.RECEIVED.value
     return Receipt(Reception.OPEN, replay=replay, stands_still=stands_still, call=Call(known.call))
 
 
-def _is_repetition(connection: Connection, arrival: Arrival) -> bool:
-    """Whether the broker repeats a message whose acknowledgement it missed, which is no second sending."""
+def _is_repetition(connection: Connection, arrival: Arrival, answers: list[dict[str, Any]]) -> bool:
+    """Whether the broker repeats a message whose acknowledgement it missed, which is no second sending.
+
+    `answers` are the addresses that this batch leaves: both copies of a message may be in it.
+    """
     if not arrival.redelivered or arrival.reply is None:
         return arrival.redelivered
+    lead_id, reply = arrival.lead.lead_id, arrival.reply
+    whose = (lead_id, reply.address, reply.correlation_id)
+    if any(whose == (left["lead_id"], left["address"], left["correlation_id"]) for left in answers):
+        return True
     same = select(replies.c.id).where(
-        replies.c.lead_id == arrival.lead.lead_id,
-        replies.c.address == arrival.reply.address,
-        replies.c.correlation_id.is_not_distinct_from(arrival.reply.correlation_id),
+        replies.c.lead_id == lead_id,
+        replies.c.address == reply.address,
+        replies.c.correlation_id.is_not_distinct_from(reply.correlation_id),
     )
     return connection.execute(same.limit(1)).first() is not None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tasks.buyers.port import Exchange
 from tasks.core.protocol import Call
@@ -39,7 +39,18 @@ class Ledger:
         self.engine.dispose()
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a read. It sees what is committed and waits for nobody."""
+        """Run a read. It sees what is committed and waits for nobody.
+
+        A connection that the server closed meanwhile is replaced, once.
+        """
+        try:
+            return self._read(work)
+        except DBAPIError as fault:
+            if not fault.connection_invalidated:
+                raise
+            return self._read(work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
         if is_sqlite(self.engine):
             with self.engine.connect().execution_options(reads=True) as connection:
                 return work(connection)

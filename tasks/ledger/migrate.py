@@ -37,6 +37,9 @@ def migrate(url: str) -> None:
 def _alone(engine: Engine) -> Iterator[Connection]:
     if not is_sqlite(engine):
         with engine.begin() as connection:
+            # Whoever waits here waits for a migration, which takes its time.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             yield connection
         return

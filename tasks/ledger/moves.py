@@ -18,12 +18,13 @@ from tasks.core.outcome import Outcome
 from tasks.core.protocol import Call
 from tasks.core.reasons import Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
-from tasks.core.states import FINAL, State, may_move
+from tasks.core.states import State, may_move
 from tasks.ledger.clock import now_ms
-from tasks.ledger.rows import LeadRow, lead_row, micros, to_ms
+from tasks.ledger.rows import LeadRow, lead_row, micros, storable, to_ms
 from tasks.ledger.schema import attempts, leads
 
 ANSWER_KEPT = 4000
+TOKEN_KEPT = 255
 _ROW = (*leads.c, now_ms().label("now"))
 
 CLAIMED = {
@@ -63,7 +64,9 @@ def read(connection: Connection, lead_id: str) -> LeadRow | None:
 def claim(connection: Connection, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
     """Begin a call: committed before its first byte leaves. None where another copy was first, or too late."""
     target = CLAIMED[call]
-    _check(row.state, target)
+    # A ping that a crash cut short may be claimed anew from where it stands; whatever finds `posting` never posts.
+    if row.state is not READY[call] and not (call is Call.PING and row.state is State.PINGING):
+        raise ForbiddenMove(f"a {call} from {row.state}")
     counter = leads.c.pings if call is Call.PING else leads.c.posts
     values: dict[str, Any] = {
         "state": target.value,
@@ -89,13 +92,17 @@ def claim(connection: Connection, row: LeadRow, call: Call, budget_ms: int) -> L
 
 
 def move(connection: Connection, row: LeadRow, step: Move) -> bool:
-    """Make a move if the lead still stands where `row` saw it. False: it does not, and nothing was written."""
-    _check(row.state, step.target)
+    """Make a move if the lead still stands where `row` saw it. False: it does not, and nothing was written.
+
+    Raises:
+        ForbiddenMove: the table of states does not know it, it would begin a call, or it is an end without its outcome.
+    """
+    _check(row.state, step)
     values: dict[str, Any] = {
         "state": step.target.value,
         "changed_at": now_ms(),
         "due_at": now_ms() + step.due_in_ms,
-        **step.values,
+        **_storable(step.values),
     }
     if step.outcome is not None:
         values |= _outcome_columns(step.outcome)
@@ -112,7 +119,7 @@ def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mappi
     done = connection.execute(
         update(leads)
         .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
-        .values({"due_at": now_ms() + due_in_ms, **values})
+        .values({"due_at": now_ms() + due_in_ms, **_storable(values)})
     )
     return done.rowcount == 1
 
@@ -120,18 +127,35 @@ def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mappi
 def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
     """Write what a call brought: its attempt always, its move if the claim still holds.
 
-    A sale that comes too late for its claim leaves its facts on an `unknown` lead, and no second outcome.
+    A sale that comes too late for its claim leaves its facts on an `unknown` lead, and no second outcome. Written a
+    second time (its first commit was in doubt), it changes nothing and answers what it answered then.
     """
     kept = move(connection, claimed, step)
+    if not kept and (written := _written(connection, claimed, exchange)) is not None:
+        return not written.stale
     _append_attempt(connection, claimed, exchange, stale=not kept)
     if not kept and isinstance(exchange.answer, Sale):
         sale = exchange.answer
         connection.execute(
             update(leads)
             .where(leads.c.lead_id == claimed.lead_id, leads.c.state == State.UNKNOWN.value)
-            .values(phone_number=sale.phone_number, price_confirmed=micros(sale.price))
+            .values(phone_number=storable(sale.phone_number), price_confirmed=micros(sale.price))
         )
     return kept
+
+
+def _written(connection: Connection, claimed: LeadRow, exchange: Exchange) -> Any:
+    """Find the attempt of this very claim: its number is the claim's."""
+    own = select(attempts.c.stale).where(
+        attempts.c.lead_id == claimed.lead_id,
+        attempts.c.call == exchange.call.value,
+        attempts.c.number == _number(claimed, exchange.call),
+    )
+    return connection.execute(own).one_or_none()
+
+
+def _number(claimed: LeadRow, call: Call) -> int:
+    return claimed.posts if call.sells else claimed.pings
 
 
 def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange, *, stale: bool) -> None:
@@ -140,16 +164,16 @@ def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange
         insert(attempts).values(
             lead_id=claimed.lead_id,
             call=exchange.call.value,
-            number=claimed.posts if exchange.call.sells else claimed.pings,
+            number=_number(claimed, exchange.call),
             at=claimed.read_ms,
             request=json.dumps(dict(exchange.request), separators=(",", ":")),
             http_status=exchange.http_status,
-            answer=exchange.raw[:ANSWER_KEPT],
+            answer=storable(exchange.raw[:ANSWER_KEPT]),
             result=type(answer).__name__.lower(),
             code=answer.code if isinstance(answer, Refusal) else None,
-            reason=_reason(answer),
+            reason=None if (reason := _reason(answer)) is None else storable(reason),
             duration_ms=round(exchange.duration_ms),
-            token=answer.token if isinstance(answer, Bid | Sale) else None,
+            token=storable(answer.token)[:TOKEN_KEPT] if isinstance(answer, Bid | Sale) and answer.token else None,
             price=micros(answer.price) if isinstance(answer, Bid | Sale) else None,
             stale=stale,
         )
@@ -166,13 +190,20 @@ def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
     return {
         "status": outcome.status.value,
         "code": outcome.code,
-        "reason": outcome.reason,
+        "reason": None if outcome.reason is None else storable(outcome.reason),
         "outcome": json.dumps(outcome.message(), separators=(",", ":")),
         "ended_at": to_ms(outcome.at),
         "forward_by": to_ms(outcome.forward_by) if outcome.forward_by else None,
     }
 
 
-def _check(source: State, target: State) -> None:
-    if source in FINAL or not may_move(source, target):
-        raise ForbiddenMove(f"{source} → {target}")
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _check(source: State, step: Move) -> None:
+    if not may_move(source, step.target) or step.target in CLAIMED.values():
+        raise ForbiddenMove(f"{source} → {step.target}")
+    status = None if step.outcome is None else step.outcome.status.value
+    if status != (step.target.value if step.target.final else None):
+        raise ForbiddenMove(f"{source} → {step.target} with the outcome {status}")

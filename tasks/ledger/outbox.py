@@ -27,7 +27,7 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
     never = _outcomes().where(leads.c.told_at.is_(None), leads.c.status.is_not(None), ripe)
     asked = _outcomes().where(leads.c.lead_id.in_(select(replies.c.lead_id).where(replies.c.told_at.is_(None))), ripe)
     rows = {row.lead_id: row for row in connection.execute(never.order_by(leads.c.ended_at).limit(limit))}
-    rows |= {row.lead_id: row for row in connection.execute(asked.limit(limit))}
+    rows |= {row.lead_id: row for row in connection.execute(asked.order_by(leads.c.ended_at).limit(limit))}
     waiting = _replies(connection, list(rows))
     return [_untold(row, [reply for reply in waiting if reply.lead_id == row.lead_id]) for row in rows.values()]
 

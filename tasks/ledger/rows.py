@@ -36,6 +36,14 @@ def micros(amount: Money | None) -> int | None:
     return None if amount is None else amount.micros
 
 
+def storable(text: str) -> str:
+    """Give a stranger's text as every database takes it: PostgreSQL has no NUL, and nobody a lone surrogate.
+
+    What a buyer or a producer wrote must never be the reason why a sale is not written down.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Who asked for an outcome. `medium`: ``queue`` (a message) or ``list`` (plain JSON on a Redis list)."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -25,6 +26,7 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "pk": "pk_%(table_name)s",
         "fk": "fk_%(table_name)s",
+        "uq": "uq_%(table_name)s",
     }
 )
 
@@ -84,7 +86,7 @@ attempts = Table(
     "attempts",
     metadata,
     Column("id", _serial, primary_key=True, autoincrement=True),
-    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False, index=True),
+    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False),
     Column("call", String(12), nullable=False),
     Column("number", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -98,6 +100,8 @@ attempts = Table(
     Column("token", String(255)),
     Column("price", BigInteger),
     Column("stale", Boolean, nullable=False),  # the answer came when the lead had moved on
+    # A claim's number is its own, so that its attempt is written once even where a commit was in doubt.
+    UniqueConstraint("lead_id", "call", "number"),
 )
 
 replies = Table(
@@ -110,6 +114,12 @@ replies = Table(
     Column("correlation_id", String(255)),
     Column("replayed", Boolean, nullable=False),
     Column("told_at", BigInteger),
+)
+Index(
+    "ix_replies_untold",
+    replies.c.lead_id,
+    sqlite_where=text("told_at IS NULL"),
+    postgresql_where=text("told_at IS NULL"),
 )
 
 refusals = Table(

@@ -106,10 +106,8 @@ def upgrade() -> None:
         sa.Column("stale", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["lead_id"], ["leads.lead_id"], name=op.f("fk_attempts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempts")),
+        sa.UniqueConstraint("lead_id", "call", "number", name=op.f("uq_attempts")),
     )
-    with op.batch_alter_table("attempts", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_attempts_lead_id"), ["lead_id"], unique=False)
-
     op.create_table(
         "replies",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -124,17 +122,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("replies", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_replies_lead_id"), ["lead_id"], unique=False)
+        batch_op.create_index(
+            "ix_replies_untold",
+            ["lead_id"],
+            unique=False,
+            sqlite_where=sa.text("told_at IS NULL"),
+            postgresql_where=sa.text("told_at IS NULL"),
+        )
 
 
 def downgrade() -> None:
     """Take it back."""
     with op.batch_alter_table("replies", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_replies_untold", sqlite_where=sa.text("told_at IS NULL"), postgresql_where=sa.text("told_at IS NULL")
+        )
         batch_op.drop_index(batch_op.f("ix_replies_lead_id"))
 
     op.drop_table("replies")
-    with op.batch_alter_table("attempts", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_attempts_lead_id"))
-
     op.drop_table("attempts")
     with op.batch_alter_table("refusals", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refusals_lead_id"))
