@@ -49,7 +49,7 @@ class Money:
         Raises:
             ValueError: not finite, negative, too large, or with more than six decimals.
         """
-        if not amount.is_finite() or amount.adjusted() > 6:
+        if not amount.is_finite() or not 0 <= amount <= LARGEST // MICROS:
             raise ValueError("an amount is between 0 and 100000 dollars")
         try:
             exact = amount.quantize(_MICRO, context=_EXACT)
