@@ -1,0 +1,138 @@
+"""1000 and 1100: all workers wait together, and one call at a time tries again."""
+
+from __future__ import annotations
+
+from structlog.testing import capture_logs
+
+from tasks.gates import Go, Heard, StoredGates, Wait
+from tasks.gates.store import COLD_PLACES, HOLD_MS, WARM_PLACES
+
+SCOPE = "category:16001"
+
+
+def hear(gates: StoredGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
+    code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
+    gates.heard(ticket.ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
+
+
+def go(gates: StoredGates) -> Go:
+    answer = gates.admit(SCOPE, 5000)
+    assert isinstance(answer, Go)
+    return answer
+
+
+def pass_the_hold(shared) -> None:
+    """Make the hold's end come now: the store's clock is its own, so its record is moved instead."""
+    shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
+
+
+def test_a_buyer_that_has_not_answered_of_late_is_tried_by_few_calls_at_once(shared):
+    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(20)]
+
+    assert sum(isinstance(answer, Go) for answer in answers) == COLD_PLACES
+    assert all(answer.seconds < 0.2 for answer in answers if isinstance(answer, Wait))
+
+
+def test_one_good_answer_opens_the_way_for_all(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.WELL)
+
+    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(100)]
+
+    assert all(isinstance(answer, Go) for answer in answers)
+
+
+def test_maintenance_stops_every_worker_after_the_first_answer(shared):
+    with capture_logs() as lines:
+        hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+
+    answer = shared.gates().admit(SCOPE, 5000)
+    assert isinstance(answer, Wait)
+    assert answer.code == 1000
+    assert 0.9 * HOLD_MS[Heard.WAIT][0] / 1000 < answer.seconds < 1.4 * HOLD_MS[Heard.WAIT][0] / 1000
+    assert [(line["event"], line["scope"], line["code"]) for line in lines] == [("gate.closed", "buyer", 1000)]
+
+
+def test_after_a_hold_one_call_tries_and_the_others_wait(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+    pass_the_hold(shared)
+
+    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(10)]
+
+    assert [type(answer) for answer in answers] == [Go] + [Wait] * 9
+
+
+def test_each_failed_try_makes_the_hold_longer_up_to_a_bound(shared):
+    waits = []
+    for _ in range(6):
+        hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+        answer = shared.gates().admit(SCOPE, 5000)
+        assert isinstance(answer, Wait)
+        waits.append(answer.seconds)
+        pass_the_hold(shared)
+
+    assert waits[0] < waits[1] < waits[2]
+    assert max(waits) < 1.4 * HOLD_MS[Heard.WAIT][-1] / 1000
+
+
+def test_calls_that_were_in_flight_together_make_one_hold_not_several(shared):
+    first, second = go(shared.gates()), go(shared.gates())
+    hear(shared.gates(), first, Heard.WAIT)
+    before = shared.gates().admit(SCOPE, 5000)
+    hear(shared.gates(), second, Heard.WAIT)
+    after = shared.gates().admit(SCOPE, 5000)
+
+    assert isinstance(before, Wait)
+    assert isinstance(after, Wait)
+    assert after.seconds < 1.4 * HOLD_MS[Heard.WAIT][0] / 1000
+
+
+def test_the_buyer_s_own_wish_is_heard_and_bounded(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.SLOW, retry_after_s=7)
+    answer = shared.gates().admit(SCOPE, 5000)
+    assert isinstance(answer, Wait)
+    assert 6.9 < answer.seconds < 9
+
+    pass_the_hold(shared)
+    hear(shared.gates(), go(shared.gates()), Heard.SLOW, retry_after_s=86_400)
+    answer = shared.gates().admit(SCOPE, 5000)
+    assert isinstance(answer, Wait)
+    assert answer.seconds < 38
+
+
+def test_good_answers_after_a_hold_widen_the_way_until_it_is_open(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+    pass_the_hold(shared)
+    tries = 0
+    with capture_logs() as lines:
+        while not any(line["event"] == "gate.opened" for line in lines):
+            hear(shared.gates(), go(shared.gates()), Heard.WELL)
+            tries += 1
+            assert 2 ** (tries - 1) < WARM_PLACES
+
+    assert all(isinstance(shared.gates().admit(SCOPE, 5000), Go) for _ in range(WARM_PLACES * 2))
+
+
+def test_a_good_answer_to_a_call_from_before_the_hold_does_not_end_it(shared):
+    early, late = go(shared.gates()), go(shared.gates())
+    hear(shared.gates(), early, Heard.WAIT)
+    hear(shared.gates(), late, Heard.WELL)
+
+    assert isinstance(shared.gates().admit(SCOPE, 5000), Wait)
+
+
+def test_no_answer_frees_the_place_and_changes_nothing(shared):
+    tickets = [go(shared.gates()) for _ in range(COLD_PLACES)]
+    assert isinstance(shared.gates().admit(SCOPE, 5000), Wait)
+
+    for ticket in tickets:
+        hear(shared.gates(), ticket, Heard.NOTHING)
+
+    assert isinstance(shared.gates().admit(SCOPE, 5000), Go)
+
+
+def test_an_operator_ends_a_hold_by_hand(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+
+    assert shared.gates().open("buyer", "by hand")
+
+    assert isinstance(shared.gates().admit(SCOPE, 5000), Go)
