@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 MAX_FIELDS = 200
 FORM = "application/x-www-form-urlencoded"
@@ -30,13 +30,16 @@ def read_pairs(text: str) -> Reading:
     Raises:
         UnreadableError: the escapes are no UTF-8, or there are too many fields.
     """
-    if "%" not in text and "+" not in text and text.count("&") < MAX_FIELDS:
-        return _reading([_halves(pair) for pair in text.split("&") if pair])  # the same, five times as fast
+    if text.count("&") >= MAX_FIELDS:
+        raise UnreadableError("too many fields")
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except ValueError:
+        # `parse_qsl` does the same in three times the time, and this is most of what a call costs.
+        halves = [pair.partition("=") for pair in text.split("&") if pair]
+        pairs = [(_unescaped(name), _unescaped(value)) for name, _, value in halves]
+    except UnicodeDecodeError:
         raise UnreadableError("no readable form data") from None
-    return _reading(pairs)
+    fields = dict(pairs)
+    return Reading(fields) if len(fields) == len(pairs) else Reading(fields, _twice(pairs))
 
 
 def read_form(body: bytes) -> Reading:
@@ -83,14 +86,10 @@ def _no_number(_name: str) -> Any:
     raise ValueError("NaN and Infinity are no JSON")
 
 
-def _halves(pair: str) -> tuple[str, str]:
-    name, _, value = pair.partition("=")
-    return name, value
-
-
-def _reading(pairs: list[tuple[str, str]]) -> Reading:
-    fields = dict(pairs)
-    return Reading(fields) if len(fields) == len(pairs) else Reading(fields, _twice(pairs))
+def _unescaped(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def _twice(pairs: list[tuple[str, Any]]) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ BUYER = Path(__file__).resolve().parents[2] / "tasks" / "buyers" / "letsmakealea
 VERTICAL = "call_routing_legal"
 CREDENTIALS = ("partnerid", "key")
 
-# How a value of each kind is spelt. A string is one line; a text may have several.
-_LINE = r"[^\x00-\x1f\x7f]"
-_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+# How a value of each kind is spelt. A string is one line; a text may have several. Lone surrogates are no characters.
+_LINE = r"[^\x00-\x1f\x7f\ud800-\udfff]"
+_TEXT = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
 _MONEY = r"[0-9]{1,7}(?:\.[0-9]{1,6})?"
 _UNLIMITED = 500
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -63,6 +63,14 @@ def test_a_field_that_is_sent_twice_is_ill_formed(sandbox, http, ping_fields):
     assert answer.json()["reason"] == "zipcode is ill-formed"
 
 
+def test_half_a_character_is_ill_formed(sandbox, http):
+    """It must not reach the book's file as a value that nobody can encode."""
+    buyer = sandbox()
+    headers = {"Content-Type": "application/json"}
+    http.post(buyer.ping_url, data=b'{"subid": "\\ud800"}', headers=headers, timeout=10)
+    assert ["subid"] in [entry["fields"] for entry in buyer.book()["violations"]]
+
+
 @pytest.mark.parametrize("declared", [True, False], ids=["content-length", "chunked"])
 def test_a_body_over_the_limit_is_413_and_no_call(sandbox, http, declared):
     """Whether its length was announced or not."""
@@ -95,6 +103,7 @@ def test_a_compressed_body_is_not_unpacked(sandbox, http, encoding, pack):
         b"POST /ping HTTP/1.1\r\nHost: b\r\nContent-Length: -1\r\n\r\n",
         b"POST /ping HTTP/1.1\r\nHost: b\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz",
         b"POST /ping HTTP/1.1\r\nHost: b\r\nJohn Doe 8772681223\r\n\r\n",
+        b"GET /ping?subid=\xff HTTP/1.1\r\nHost: b\r\n\r\n",
         b"GET /ping?" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: b\r\n\r\n",
         b"POST /ping HTTP/1.1\r\nHost: b\r\nContent-Type: " + FORM.encode() + b"\r\nContent-Length: 99\r\n\r\nzip",
     ],
@@ -138,9 +147,10 @@ def test_no_bytes_can_do_more_than_be_unreadable(body):
 
 @given(st.dictionaries(st.text(), st.text(alphabet=st.characters(codec="utf-8")), max_size=20))
 def test_fields_come_through_a_form_as_they_were_sent(fields):
-    """The short way for plain fields and the long way for escaped ones agree."""
+    """Escaped or plain, and just as the standard library reads them."""
     encoded = {name.encode(errors="replace").decode(): value for name, value in fields.items()}
-    assert read_pairs(urlencode(encoded)).fields == encoded
+    text = urlencode(encoded)
+    assert read_pairs(text).fields == encoded == dict(parse_qsl(text, keep_blank_values=True))
 
 
 @given(ANYTHING)
