@@ -15,7 +15,7 @@ TOKENS = ["{", "}", "[", "]", ",", ":", '"', '"a"', "\\", "\\u", "\\ud800", "\\u
 TOKENS += ["-", ".", "e", "9" * 50, "1e9999999999999999999", "\ufeff", "\0", "\n", "é", "tru"]
 
 scalars = st.none() | st.booleans() | st.integers(-(10**38), 10**38) | st.text()
-values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
 objects = st.dictionaries(st.text(), values)
 soup = st.lists(st.sampled_from(TOKENS)).map(lambda tokens: "".join(tokens).encode())
 framed = soup.map(lambda middle: b'{"a":' + middle + b"}")

@@ -58,7 +58,7 @@ SENTENCES = re.compile(
 HIDDEN_NAME = re.compile(r"\(field \d+, whose name is not fit to be shown\)")
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
 
 
 def required(rule: FieldRule) -> bool:
