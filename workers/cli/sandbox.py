@@ -59,4 +59,7 @@ def _announce(endpoints: Endpoints, *, as_json: bool) -> None:
         print(json.dumps(settings), flush=True)
         return
     print("\n".join(f"{name}={value}" for name, value in settings.items()), flush=True)
-    click.echo(f"# any partner id and key will do; book: {endpoints.base}/_sandbox/book; Ctrl-C stops it", err=True)
+    click.echo(
+        f"# the scenario's partner ids and keys, else any; book: {endpoints.base}/_sandbox/book; Ctrl-C stops it",
+        err=True,
+    )
