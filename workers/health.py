@@ -1,7 +1,7 @@
 """Heartbeats: files that a part touches while it works, so that a supervisor of any kind can cheaply tell that it does.
 
-A part touches its file where it proves something: in the loop that does its work, with its broker at hand. A process
-that hangs, or has lost its broker, stops touching; no answer has to come over the broker, and no lead is needed.
+A part touches its file in the loop that does its work: one that hangs stops touching. A worker stops without its
+broker, too; the intake, which waits for broker and ledger as long as it takes, does not. Nothing is asked over the broker.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ Exit codes:
 def command(*, part: str, within_s: float, as_json: bool) -> None:
     """Tell whether PART (intake, worker, beat) of this PINGPOST_DATA is alive.
 
-    It looks at the file that the part touches while it works and has its broker; nothing is sent to anyone.
+    It looks at the file that the part touches while its loop turns; nothing is sent to anyone.
     """
     try:
         age_s = health.age_s(load().data, part)
