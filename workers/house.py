@@ -157,6 +157,9 @@ async def _alone(data: Path, wait_s: float = 0.5) -> AsyncIterator[None]:
 
 def _on_signals(react: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, react)
+    # A shell without job control starts its background jobs with SIGINT ignored: they can still be asked to stop by it.
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, react)

@@ -80,7 +80,7 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
     parts.append(
         Part(
             "beat",
-            (*_CELERY, "beat", "--schedule", str(data / "beat-schedule"), "--pidfile", ""),
+            (*_CELERY, "beat"),
             env,
             ready_event="beat.ready",
             stop_rank=BEAT,

@@ -6,9 +6,9 @@ import asyncio
 import sys
 
 from workers import settings
-from workers.cli.up import Lines
 from workers.house import AlreadyUp, House
 from workers.lineup import Choice
+from workers.output import Lines
 from workers.part import Part, PartFailed
 
 CODE = """
@@ -40,7 +40,7 @@ def parts(_, places, __):
 
 
 if __name__ == "__main__":
-    lines = Lines(sys.stdout.buffer)
+    lines = Lines(sys.stdout.buffer, lambda _, __, event: event)
     house = House(settings.load(), Choice(), lines.log, lines.take, parts=parts)
     lines.on_lost = house.end
     try:

@@ -105,10 +105,27 @@ def test_it_comes_up_is_found_and_ends_cleanly(start, found, tmp_path, alive):
         found()
 
 
-def test_ctrl_c_stops_it_as_well(start):
-    """SIGINT is a clean stop too."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_stop_it_as_well(start, number):
+    """SIGINT and SIGHUP are clean stops too."""
     up = start()
     up.until("up.ready")
+    assert up.end(number) == 0
+
+
+def test_in_the_background_of_a_script_it_still_heeds_sigint_and_under_nohup_it_outlives_its_terminal(start):
+    """Started with both ignored, as a script's background job under nohup is: SIGHUP does nothing, SIGINT stops it."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        up = start()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    up.until("up.ready")
+    up.process.send_signal(signal.SIGHUP)
+    os.kill(up.pids()[0], signal.SIGKILL)  # it is still there to start this one again
+    assert up.until("part.died")["part"] == "broker"
+    up.until("part.started")
     assert up.end(signal.SIGINT) == 0
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NoReturn, Self
+from typing import NoReturn
 
 import click
-import structlog
 from click.core import ParameterSource
 from rich.console import Console
 from rich.live import Live
@@ -22,10 +19,12 @@ from workers.embedded import EmbeddedError
 from workers.folder import make_private
 from workers.house import AlreadyUp, House, HouseError
 from workers.lineup import Choice
-from workers.part import Part, PartFailed
+from workers.logging import Redaction
+from workers.output import Lines, LogFiles
+from workers.part import PartFailed
 from workers.ports import LOOPBACK, is_free, pick_port
-from workers.settings import Settings, SettingsError
-from workers.supervisor import Log
+from workers.services import Wiring
+from workers.settings import TEST_KEY, Settings, SettingsError
 
 FLOWER_PORT = 5555
 FAILED, BAD_SETTINGS, ALREADY_UP = 1, 2, 3
@@ -70,7 +69,7 @@ def command(  # an option each
     """
     try:
         settings = configuration.load()
-        settings.require_credentials()
+        _check(settings)
         asked = context.get_parameter_source("flower_port") is not ParameterSource.DEFAULT
         port = None if no_flower else _flower_port(flower_port, asked=asked)
         choice = Choice(workers, posts, concurrency, port)
@@ -91,6 +90,14 @@ def _refuse(why: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _check(settings: Settings) -> None:
+    """Refuse here, in one line, what would otherwise kill each worker at its start."""
+    settings.require_credentials()
+    wiring = Wiring(settings)
+    wiring.require_endpoints()
+    _ = wiring.ziplist, wiring.buyer
+
+
 def _flower_port(port: int, *, asked: bool) -> int:
     if port == 0 or (not asked and not is_free(port)):
         return pick_port()
@@ -101,97 +108,20 @@ def _flower_port(port: int, *, asked: bool) -> int:
 
 def _run(settings: Settings, choice: Choice, *, plain: bool) -> bool:
     if plain:
-        output = Lines(sys.stdout.buffer)
+        output = Lines(sys.stdout.buffer, _redaction(settings))
         house = House(settings, choice, output.log, output.take)
         output.on_lost = house.end
         return asyncio.run(house.run())
     logs = make_private(settings.data) / "logs"
-    with LogFiles(logs) as files:
+    with LogFiles(logs, _redaction(settings)) as files:
         house = House(settings, choice, files.log, files.take)
         with Live(get_renderable=lambda: _screen(house, logs), console=Console(), refresh_per_second=4):
             return asyncio.run(house.run())
 
 
-class Lines:
-    """One stream of JSON lines: ours, and what the parts say. A line that is not JSON is wrapped in one that is."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        """Write to a binary stream, which is flushed after every batch."""
-        self._stream = stream
-        self.on_lost: Callable[[], None] = lambda: None
-        self.log = _logger(self)
-
-    def take(self, part: Part, lines: list[bytes]) -> None:
-        """Pass a part's lines on."""
-        batch: list[bytes] = []
-        for line in lines:
-            if line.startswith(b"{"):
-                batch.append(line)
-            elif line.strip():
-                self._put(batch)
-                batch = []
-                self.log.info("part.output", part=part.name, line=line.decode(errors="replace")[:2000])
-        self._put(batch)
-
-    def write(self, text: str) -> None:
-        """Write text as it is: the logger's side."""
-        self._put([text.encode().rstrip(b"\n")])
-
-    def flush(self) -> None:
-        """Do nothing: every write is flushed."""
-
-    def _put(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
-        try:
-            self._stream.write(b"\n".join(lines) + b"\n")
-            self._stream.flush()
-        except BrokenPipeError:
-            # Nobody reads any more. Calls are not sold unseen: stop, cleanly, and write into the void until then.
-            void = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(void, self._stream.fileno())
-            os.close(void)
-            self.on_lost()
-
-
-class LogFiles:
-    """One file a part in a folder, appended to; ours is ``up.log``."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made where it is missing."""
-        self._folder = make_private(folder)
-        self._open: dict[str, BinaryIO] = {}
-        self.log = _logger(Lines(self._file("up")))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._open.values():
-            file.close()
-
-    def take(self, part: Part, lines: list[bytes]) -> None:
-        """Append a part's lines, as they are."""
-        file = self._file(part.name)
-        file.write(b"\n".join(lines) + b"\n")
-        file.flush()
-
-    def _file(self, name: str) -> BinaryIO:
-        if name not in self._open:
-            self._open[name] = (self._folder / f"{name}.log").open("ab")
-        return self._open[name]
-
-
-def _logger(stream: Lines) -> Log:
-    logger: Log = structlog.wrap_logger(
-        structlog.WriteLogger(stream),  # type: ignore[arg-type]  # write and flush are all that it uses
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-            structlog.processors.JSONRenderer(),
-        ],
-    )
-    return logger
+def _redaction(settings: Settings) -> Redaction:
+    given = (settings.key.get_secret_value(), settings.broker_url, settings.state_url, settings.ledger_url)
+    return Redaction(frozenset(), tuple(secret for secret in given if secret and secret != TEST_KEY))
 
 
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopping": "yellow", "stopped": "dim"}
