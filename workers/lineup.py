@@ -20,6 +20,8 @@ from workers.settings import PREFIX, Settings
 INTAKE, BEAT, WORKERS, FLOWER, SERVERS = range(5)
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers")
+# Workers of one machine have nothing to tell each other: who is there is known, and looking for others takes a second.
+_ALONE = ("--without-mingle", "--without-gossip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
     parts = [
         Part(
             name,
-            (*_CELERY, "worker", "-n", f"{name}.{_mark(data)}@%h", "-Q", queues),
+            (*_CELERY, "worker", "-n", f"{name}.{_mark(data)}@%h", "-Q", queues, *_ALONE),
             env,
             ready_event="worker.ready",
             stop_rank=WORKERS,
@@ -94,7 +96,9 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
 def _flower(env: dict[str, str], port: int) -> Part:
     # By the environment, which Flower reads first: without an address it listens on every interface.
     own = {**env, "FLOWER_ADDRESS": LOOPBACK, "FLOWER_PORT": str(port)}
-    return Part("flower", (*_CELERY, "flower"), own, ready_probe=_serves(port), stop_rank=FLOWER, grace_s=5)
+    return Part(
+        "flower", (*_CELERY, "flower", "--logging=warning"), own, ready_probe=_serves(port), stop_rank=FLOWER, grace_s=5
+    )
 
 
 def _environment(data: Path, places: Places, choice: Choice) -> dict[str, str]:
