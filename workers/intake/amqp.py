@@ -1,0 +1,138 @@
+"""The queue `leads` on RabbitMQ, or whatever speaks AMQP 0-9-1."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from amqp.exceptions import AMQPError
+from amqp.method_framing import frame_handler
+from kombu import Connection
+
+from workers.intake.burial import Burial, hang_up
+from workers.intake.message import Message
+from workers.intake.source import LARGEST_BATCH
+from workers.topology import leads, leads_dead
+from workers.transport import transport_options
+
+PREFETCH: Final = 200
+HEARTBEAT_S: Final = 30
+ACK_S: Final = 5
+_HEADER_FRAME: Final = 2
+_HEADER_START: Final = 12  # bytes before the properties: class, weight, body size
+# A header with one property, `type`, which says that the real ones could not be read.
+_MARK: Final = "unreadable properties"
+_MARKED: Final = struct.pack(">HB", 0x0020, len(_MARK)) + _MARK.encode()
+
+Frame = tuple[int, int, bytes]
+
+
+class AmqpSource:
+    """Consumes with prefetch and acknowledges batch by batch. Bodies stay the bytes that were sent."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._burial = Burial(broker_url)
+        self._arrived: deque[Any] = deque()
+        self._connection: Any = None
+        self._channel: Any = None
+        self._next_tick = 0.0
+
+    def open(self) -> None:
+        """See `Source.open`."""
+        options = {**transport_options(self._broker_url, 1), "frame_handler": forgiving}
+        self._connection = Connection(self._broker_url, heartbeat=HEARTBEAT_S, transport_options=options)
+        self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        self._arrived.clear()
+        self._channel = self._connection.channel()
+        self._channel.auto_decode = False  # a content encoding is the sender's claim; we read UTF-8 or nothing
+        leads(self._channel).declare()
+        leads_dead(self._channel).declare()
+        self._channel.basic_qos(0, PREFETCH, False)
+        self._channel.basic_consume(leads.name, callback=self._arrived.append)
+
+    def take(self, wait_s: float) -> list[Message]:
+        """See `Source.take`."""
+        if not self._arrived:
+            self._hear(wait_s)
+        while len(self._arrived) < LARGEST_BATCH and self._hear(0):
+            pass
+        return [_message(self._arrived.popleft()) for _ in range(min(len(self._arrived), LARGEST_BATCH))]
+
+    def ack(self, batch: Sequence[Message]) -> None:
+        """See `Source.ack`. One frame: everything before the last of this batch was acknowledged before."""
+        self._channel.basic_ack(batch[-1].token, multiple=True)
+
+    def bury(self, message: Message, reason: str) -> None:
+        """See `Source.bury`."""
+        self._burial.bury(message, reason)
+
+    def tick(self) -> None:
+        """See `Source.tick`: heartbeats out, and in."""
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + 1
+            while self._hear(0):  # at most what is prefetched
+                pass
+            self._connection.heartbeat_check()
+
+    def drop(self) -> None:
+        """See `Source.drop`."""
+        connection, self._connection, self._channel = self._connection, None, None
+        self._arrived.clear()
+        if connection is not None:
+            hang_up(connection)
+        self._burial.drop()
+
+    def close(self) -> None:
+        """See `Source.close`: the broker requeues at once what a closed connection had not acknowledged."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            connection.close()
+        self._burial.close()
+
+    def _hear(self, wait_s: float) -> bool:
+        """Handle one thing that the broker says. False: it said nothing for so long."""
+        try:
+            self._connection.drain_events(timeout=wait_s)
+        except TimeoutError:
+            return False
+        return True
+
+
+def _message(raw: Any) -> Message:
+    properties = raw.properties
+    return Message(
+        body=raw.body if isinstance(raw.body, bytes) else str(raw.body).encode("utf-8", "surrogatepass"),
+        message_id=properties.get("message_id"),
+        reply_to=properties.get("reply_to"),
+        correlation_id=properties.get("correlation_id"),
+        timestamp=properties.get("timestamp"),
+        content_type=properties.get("content_type"),
+        redelivered=bool(raw.delivery_info["redelivered"]),
+        unreadable=_MARK if properties.get("type") == _MARK else None,
+        token=raw.delivery_tag,
+    )
+
+
+def forgiving(connection: Any, callback: Callable[..., None]) -> Callable[[Frame], Any]:
+    """Give a py-amqp frame handler that outlives properties which it cannot read.
+
+    py-amqp decodes properties inside its reader. A client that sends a name that is not UTF-8, or a header of an
+    unheard-of type, would break our connection, and again each time that the broker hands the message out.
+    """
+    on_frame = frame_handler(connection, callback)
+
+    def read(frame: Frame) -> Any:
+        try:
+            return on_frame(frame)
+        except (AMQPError, ValueError, OverflowError, LookupError, ArithmeticError, RecursionError, struct.error):
+            kind, channel, payload = frame
+            if kind != _HEADER_FRAME:
+                raise
+            return on_frame((kind, channel, bytes(payload[:_HEADER_START]) + _MARKED))
+
+    return read

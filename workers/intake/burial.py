@@ -1,0 +1,78 @@
+"""The queue `leads.dead`: messages that are no lead, whole, with the reason in a header."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from kombu import Connection, Producer
+
+from workers.intake.message import Message
+from workers.intake.source import BROKER_AWAY
+from workers.topology import REASON_HEADER, leads_dead
+from workers.transport import transport_options
+
+CONFIRM_S: Final = 5
+_RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
+
+
+class Burial:
+    """Publishes to `leads.dead`, on a connection of its own: a broker under alarm blocks those that publish."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._connection: Any = None
+
+    def bury(self, message: Message, reason: str) -> None:
+        """Publish; returns when the broker has it.
+
+        Raises:
+            BROKER_AWAY: it may have been published.
+        """
+        if self._connection is None:
+            options = transport_options(self._broker_url, 1)
+            self._connection = Connection(self._broker_url, transport_options=options)
+        Producer(self._connection).publish(
+            message.body,
+            routing_key=leads_dead.name,
+            declare=[leads_dead],
+            headers={REASON_HEADER: reason},
+            content_type=message.content_type or "application/octet-stream",
+            content_encoding="binary",
+            delivery_mode=2,
+            retry=True,
+            retry_policy=_RETRY,
+            confirm_timeout=CONFIRM_S,
+            **_given(message),
+        )
+
+    def drop(self) -> None:
+        """Forget a connection that broke."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            hang_up(connection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def hang_up(connection: Any) -> None:
+    """Close a kombu connection without a word to the broker, which may not be there to answer."""
+    with contextlib.suppress(*BROKER_AWAY, AttributeError):
+        if connection.connected and hasattr(connection.connection, "collect"):
+            connection.connection.collect()
+        else:
+            connection.close()
+
+
+def _given(message: Message) -> dict[str, object]:
+    properties = {
+        "message_id": message.message_id,
+        "reply_to": message.reply_to,
+        "correlation_id": message.correlation_id,
+        "timestamp": message.timestamp,
+    }
+    return {name: value for name, value in properties.items() if value is not None}

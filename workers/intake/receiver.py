@@ -1,0 +1,174 @@
+"""What becomes of a batch: committed in the ledger, started on its way, refused, answered again, or buried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import ResponseError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+
+from tasks.core.outcome import Outcome, Stage, Status
+from tasks.core.protocol import Call
+from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
+from tasks.outbox import log_outcome
+from tasks.telling import Teller
+from workers.intake.message import Message
+from workers.intake.reading import Broken, Reader, Unfit, shown
+from workers.intake.source import BROKER_AWAY
+
+log = structlog.stdlib.get_logger()
+
+USED: Final = "lead_id: already used for another lead"
+
+
+class LedgerAway(Exception):
+    """The ledger cannot be written. Nobody was told or started: the same batch may be received again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A lead that the ledger has, now or since long."""
+
+    arrival: Arrival
+    receipt: Receipt
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Receives batches, whichever broker they come from. Used by one thread.
+
+    `start` publishes a lead's chain from a call on, and returns when the broker has it.
+    """
+
+    reader: Reader
+    ledger: Ledger
+    teller: Teller
+    start: Callable[[str, Call], object]
+    now: Callable[[], datetime] = _now
+
+    def receive(self, batch: Sequence[Message], *, again: bool = False) -> list[tuple[Message, Unfit]]:
+        """Take a batch in. Gives the messages that must be buried; all others may be acknowledged.
+
+        First everything is written to the ledger, then everybody is told: so a batch that the ledger did not take may
+        be received `again`, and each lead is then known as one that may have been committed the first time.
+
+        Raises:
+            LedgerAway: nothing has left this process.
+            BROKER_AWAY: some leads may not have been started; their messages come again.
+        """
+        readings = [self._read(message) for message in batch]
+        if again:
+            readings = [replace(r, redelivered=True) if isinstance(r, Arrival) else r for r in readings]
+        for reading in readings:
+            if isinstance(reading, Broken):
+                self._refuse(reading)
+        receipts = iter(self._accept([reading for reading in readings if isinstance(reading, Arrival)]))
+        decisions = [self._decide(r, next(receipts)) if isinstance(r, Arrival) else r for r in readings]
+        ends = [decision if isinstance(decision, Unfit) else self._act(decision) for decision in decisions]
+        return [(message, unfit) for message, unfit in zip(batch, ends, strict=True) if unfit]
+
+    def _read(self, message: Message) -> Arrival | Broken | Unfit:
+        try:
+            return self.reader.read(message)
+        except Exception as fault:  # noqa: BLE001 - a fault of ours in one message must not close the door to all
+            return _ours(fault)
+
+    def _accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt | Unfit]:
+        if not arrivals:
+            return []
+        try:
+            return self.ledger.accept(arrivals)
+        except Exception as fault:
+            if is_away(fault):
+                raise LedgerAway(type(fault).__name__) from fault
+            if len(arrivals) == 1:
+                cause = type(fault).__name__
+                log.error("alarm", stage="intake", reason="the ledger refuses a lead", cause=cause)  # noqa: TRY400
+                return [Unfit(f"the ledger refuses it: {cause}")]
+        # One of them is to blame, and nothing was committed: each alone, in their order.
+        return [receipt for arrival in arrivals for receipt in self._accept([arrival])]
+
+    def _decide(self, arrival: Arrival, receipt: Receipt | Unfit) -> Broken | Unfit | _Accepted:
+        if isinstance(receipt, Unfit):
+            return receipt
+        if receipt.reception is not Reception.CONFLICT:
+            return _Accepted(arrival, receipt)
+        lead = arrival.lead
+        known = {"numcategory": str(lead.numcategory), "subid": lead.subid, "customid": lead.customid}
+        conflict = Broken(lead.lead_id, USED, arrival.reply, known)
+        self._refuse(conflict)
+        return conflict
+
+    def _refuse(self, broken: Broken) -> None:
+        try:
+            self.ledger.refuse(shown(broken.lead_id), broken.reason)
+        except SQLAlchemyError as fault:
+            raise LedgerAway(type(fault).__name__) from fault
+
+    def _act(self, decision: Broken | _Accepted) -> Unfit | None:
+        try:
+            if isinstance(decision, Broken):
+                self._tell_broken(decision)
+            else:
+                self._go_on(decision)
+        except BROKER_AWAY:
+            raise
+        except Exception as fault:  # noqa: BLE001 - as above; a lead that the ledger has is left to the sweep
+            unfit = _ours(fault)
+            return unfit if isinstance(decision, Broken) else None
+        return None
+
+    def _go_on(self, accepted: _Accepted) -> None:
+        arrival, receipt = accepted.arrival, accepted.receipt
+        if receipt.reception is Reception.ENDED:
+            if receipt.replay and receipt.outcome is not None:
+                self._tell(receipt.outcome, arrival.reply, replayed=True)
+        elif receipt.reception is Reception.NEW or receipt.stands_still:
+            self.start(arrival.lead.lead_id, receipt.call or arrival.call)
+
+    def _tell_broken(self, broken: Broken) -> None:
+        numcategory = broken.known.get("numcategory")
+        outcome = Outcome(
+            lead_id=broken.lead_id,
+            status=Status.INVALID,
+            stage=Stage.INTAKE,
+            at=self.now(),
+            numcategory=None if numcategory is None else int(numcategory),
+            subid=broken.known.get("subid"),
+            customid=broken.known.get("customid"),
+            reason=broken.reason,
+            test=self.reader.test,
+        )
+        message = outcome.message()
+        self._tell(message, broken.reply)
+        log_outcome({**message, "lead_id": shown(broken.lead_id)})
+
+    def _tell(self, outcome: Mapping[str, Any], reply: Reply | None, *, replayed: bool = False) -> None:
+        try:
+            self.teller.tell(outcome, [reply] if reply else [], self.now(), replayed=replayed)
+        except ResponseError as fault:
+            # The address is a key of another type: a stranger's mistake, and no reason to wait for the broker.
+            if not str(fault).startswith("WRONGTYPE"):
+                raise
+            log.warning("outcome.untold", lead_id=shown(str(outcome["lead_id"])), reason="reply_to is no list")
+
+
+def _ours(fault: Exception) -> Unfit:
+    # Without the traceback: an error's text may hold the caller's data.
+    log.error("alarm", stage="intake", reason="a fault of ours", cause=type(fault).__name__)
+    return Unfit(f"a fault of ours: {type(fault).__name__}")
+
+
+def is_away(fault: BaseException) -> bool:
+    """Whether an error is the database's state, which time or an operator mends, and not one row's content."""
+    if isinstance(fault, DBAPIError):
+        return fault.connection_invalidated or not isinstance(fault, DataError | IntegrityError)
+    return isinstance(fault, SQLAlchemyError) and not isinstance(fault, StatementError)
