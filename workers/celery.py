@@ -47,12 +47,12 @@ class PingPost(Celery):
     @cached_property
     def Worker(self) -> Any:  # noqa: N802 - Celery's name
         """Give the class behind ``celery worker``."""
-        return self.subclass_with_self("workers.quiet:Worker")
+        return self.subclass_with_self("workers.worker:Worker")
 
     @cached_property
     def Beat(self) -> Any:  # noqa: N802 - Celery's name
         """Give the class behind ``celery beat``."""
-        return self.subclass_with_self("workers.quiet:Beat")
+        return self.subclass_with_self("workers.beat:Beat")
 
     @cached_property
     def wiring(self) -> Wiring:
@@ -133,6 +133,7 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
         "enable_utc": True,
         "timezone": "UTC",
         "beat_schedule": SCHEDULE,
+        "beat_scheduler": "workers.beat:Scheduler",
         "beat_schedule_filename": str(_beat_file(settings.data)),
         "beat_max_loop_interval": 1,
     }
@@ -165,8 +166,8 @@ def _worker_is_ready(sender: Any, **_: Any) -> None:
 
 
 @signals.heartbeat_sent.connect
-def _worker_beats(sender: Any, **_: Any) -> None:
-    health.touch(app.settings.data, f"worker-{sender.hostname if hasattr(sender, 'hostname') else os.getpid()}")
+def _worker_is_alive(sender: Any, **_: Any) -> None:
+    health.touch(app.settings.data, f"worker-{sender.eventer.hostname}")
 
 
 @signals.beat_init.connect
