@@ -1,7 +1,7 @@
 """Heartbeats: files that a part touches while it works, so that a supervisor of any kind can cheaply tell that it does.
 
 A part touches its file in the loop that does its work: one that hangs stops touching. A worker stops without its
-broker, too; the intake, which waits for broker and ledger as long as it takes, does not. Nothing is asked over the broker.
+broker, too; the intake, which waits for broker and ledger as long as it takes, does not. Nobody is asked for an answer.
 """
 
 from __future__ import annotations

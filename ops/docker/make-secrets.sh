@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Make the secrets of docker-compose.yml: random passwords, and the URLs that hold them. Run once; what is there stays.
+#   bash ops/docker/make-secrets.sh [FOLDER]
+set -euo pipefail
+
+folder=${1:-$(dirname -- "${BASH_SOURCE[0]}")/secrets}
+mkdir -p "$folder"
+# The folder keeps everyone out; the files in it are readable, since a container's user is not the owner of the files.
+chmod 0700 "$folder"
+cd "$folder"
+
+made=()
+put() { # NAME TEXT
+    printf '%s\n' "$2" >"$1"
+    chmod 0644 "$1"
+    made+=("$1")
+}
+password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# Each pair holds one password: both are made, or neither.
+pair() { # FILE FILE
+    if [[ -e $1 && -e $2 ]]; then
+        return 1
+    fi
+    if [[ -e $1 || -e $2 ]]; then
+        echo "make-secrets: of $1 and $2 only one is there: they hold the same password; remove it and start again" >&2
+        exit 1
+    fi
+}
+
+if pair rabbitmq.conf broker_url; then
+    word=$(password)
+    put rabbitmq.conf "default_user = pingpost"$'\n'"default_pass = $word"
+    put broker_url "amqp://pingpost:$word@rabbitmq:5672//"
+fi
+if pair valkey.conf state_url; then
+    word=$(password)
+    put valkey.conf "requirepass $word"
+    put state_url "redis://:$word@valkey:6379/0"
+fi
+if pair postgres_password ledger_url; then
+    word=$(password)
+    put postgres_password "$word"
+    put ledger_url "postgresql+psycopg://pingpost:$word@postgres:5432/pingpost"
+fi
+if [[ ! -e buyer_key ]]; then
+    put buyer_key test_mode
+    echo "make-secrets: buyer_key is test_mode, the buyer's public word for its test mode; put the live key there when you go live"
+fi
+echo "make-secrets: made ${#made[@]} files${made[*]:+: ${made[*]}}"
