@@ -1,0 +1,223 @@
+"""An answer read by a mapping: from bytes to the facts that they state, or to why they cannot be trusted.
+
+Nothing is guessed. A fact may stand under any of its names, and more than once, if it says the same each time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from tasks.buyers.leaves import Leaf, NoLeavesError, Path, read_leaves
+from tasks.buyers.mapping import FACTS, AnswerMapping, word
+from tasks.core.money import Money
+from tasks.core.reasons import Unreadable
+
+LONGEST_TOKEN: Final = 255
+_CODE: Final = re.compile(r"#?\s*(-?\d{1,9})(?:\.0+)?\s*#?(?:[\s:,;.|\u2013\u2014-]+(.*))?", re.ASCII | re.DOTALL)
+_SCIENTIFIC: Final = re.compile(r"\d(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
+_DURATION: Final = re.compile(r"(\d{1,6})(?:\.0+)?\s*(?:s|secs?|seconds?)?\.?", re.ASCII | re.IGNORECASE)
+_PHONE: Final = re.compile(r"\+?\s*\(?\s*\d[\d\s().+-]*", re.ASCII)
+_DECIMAL: Final = re.compile(r"\d+\.\d+", re.ASCII)
+_TOKEN: Final = re.compile(rf"[!-~]{{1,{LONGEST_TOKEN}}}")
+_YES: Final = frozenset({"true", "yes"})
+_NO: Final = frozenset({"false", "no", "0", ""})
+
+V = TypeVar("V")
+Found = dict[str, list[Leaf]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an answer states; None and empty where it says nothing.
+
+    `accepted` is the status, where its word is known; other words of it are `status_words`. `faults` names the facts
+    (``price``, ``duration``, ``phone_number``, ``token``) of which something was said that is not to be used.
+    """
+
+    accepted: bool | None = None
+    status_words: tuple[str, ...] = ()
+    price: Money | None = None
+    token: str | None = None
+    duration_s: int | None = None
+    phone_number: str | None = None
+    code: int | None = None
+    reason: str | None = None
+    remark: str | None = None
+    faults: frozenset[str] = frozenset()
+
+
+class _ContradictionError(ValueError):
+    """Two values where there can be one; the text is the fact's name."""
+
+
+def read_facts(body: bytes, content_type: str | None, mapping: AnswerMapping) -> Facts | Unreadable:
+    """Read an answer's body. The format is told from the body itself; `content_type` gives the charset alone."""
+    try:
+        return _facts(_gather(read_leaves(body, content_type, mapping), mapping), mapping)
+    except _ContradictionError as fault:
+        return Unreadable(f"the answer contradicts itself: {fault}")
+    except NoLeavesError as fault:
+        return Unreadable(str(fault))
+
+
+def is_phone_number(text: str) -> bool:
+    """Whether this is a number to forward to: 7 to 15 digits, between them nothing but ``+ - . ( )`` and blanks."""
+    digits = sum(character.isdecimal() for character in text)
+    # A number with one dot and no other separator is a decimal that lost its meaning on the way: 8005550100.0
+    return 7 <= digits <= 15 and _PHONE.fullmatch(text) is not None and _DECIMAL.fullmatch(text) is None
+
+
+def dialled(number: str) -> str:
+    """Give a number's digits, without the country code of North America: two ways to write it become one."""
+    digits = "".join(character for character in number if character.isascii() and character.isdecimal())
+    return digits[1:] if len(digits) == 11 and digits.startswith("1") else digits
+
+
+def _gather(leaves: Iterable[Leaf], mapping: AnswerMapping) -> Found:
+    """Give the leaves of each fact. Those under a path hide those under a plain name."""
+    by_path: Found = {}
+    by_name: Found = {}
+    for leaf in leaves:
+        for path in _places(leaf.path, mapping):
+            for fact in mapping.paths.get(path, ()):
+                by_path.setdefault(fact, []).append(leaf)
+            for fact in _named(path, mapping):
+                by_name.setdefault(fact, []).append(leaf)
+    return {fact: by_path.get(fact) or by_name.get(fact, []) for fact in FACTS}
+
+
+def _places(path: Path, mapping: AnswerMapping) -> Iterable[Path]:
+    """Give a leaf's own place, and its parent's where it is a mere ``value`` of it (``<price value="9.50"/>``)."""
+    yield path
+    if len(path) > 1 and path[-1] in mapping.pair_values:
+        yield path[:-1]
+
+
+def _named(path: Path, mapping: AnswerMapping) -> frozenset[str]:
+    facts = mapping.names.get(path[-1], frozenset()) if path else frozenset()
+    if "remark" in facts and any("reason" in mapping.names.get(name, ()) for name in path[:-1]):
+        return facts - {"remark"} | {"reason"}
+    return facts
+
+
+def _facts(found: Found, mapping: AnswerMapping) -> Facts:
+    faults: set[str] = set()
+    codes: set[int] = set()
+    reasons: list[str] = []
+    said: set[bool] = set()
+    words = _status(found["status"], mapping, said)
+    for leaf in found["code"]:
+        _code(leaf.text, mapping, codes, reasons)
+    for leaf in found["reason"]:
+        _reason(leaf.text, mapping, said, codes, reasons)
+    return Facts(
+        accepted=_one("status", said),
+        status_words=words,
+        price=_price(found["price"], faults),
+        token=_token(found["token"], faults),
+        duration_s=_duration(found["duration"], faults),
+        phone_number=_phone_number(found["phone_number"], faults),
+        code=_one("code", codes),
+        reason=_joined(reasons),
+        remark=_joined(leaf.text for leaf in found["remark"] if leaf.kind != "truth"),
+        faults=frozenset(faults),
+    )
+
+
+def _status(leaves: list[Leaf], mapping: AnswerMapping, said: set[bool]) -> tuple[str, ...]:
+    words = []
+    for leaf in leaves:
+        saying = word(leaf.text)
+        if saying in mapping.yes:
+            said.add(True)
+        elif saying in mapping.no:
+            said.add(False)
+        else:
+            words.append(leaf.text)
+    return tuple(words)
+
+
+def _code(text: str, mapping: AnswerMapping, codes: set[int], reasons: list[str]) -> None:
+    """Take a code, and the words that some buyers put behind it. Words alone are a reason."""
+    saying = word(text)
+    found = _CODE.fullmatch(text)
+    if saying in mapping.nothing:
+        return
+    if found is None:
+        if saying not in _YES | _NO | mapping.yes:
+            reasons.append(text)
+    elif found[1] not in mapping.nothing:
+        codes.add(int(found[1]))
+        reasons.append(found[2] or "")
+
+
+def _reason(text: str, mapping: AnswerMapping, said: set[bool], codes: set[int], reasons: list[str]) -> None:
+    """Take a reason. A bare number is a code; `true` says that there is an error, `false` that there is none."""
+    saying = word(text)
+    found = _CODE.fullmatch(text)
+    if saying in mapping.nothing | _NO:
+        return
+    if found is not None and not found[2]:
+        _code(text, mapping, codes, reasons)
+    elif saying in _YES:
+        said.add(False)
+    elif saying not in mapping.yes:
+        reasons.append(text)
+
+
+def _price(leaves: list[Leaf], faults: set[str]) -> Money | None:
+    return _sole({_amount(leaf.text) for leaf in leaves if leaf.kind != "truth"}, "price", faults)
+
+
+def _amount(text: str) -> Money | None:
+    try:
+        return Money.of(Decimal(text)) if _SCIENTIFIC.fullmatch(text) else Money.parse(text)
+    except ValueError:
+        return None
+
+
+def _duration(leaves: list[Leaf], faults: set[str]) -> int | None:
+    found = (_DURATION.fullmatch(leaf.text) for leaf in leaves)
+    return _sole({None if seconds is None else int(seconds[1]) for seconds in found}, "duration", faults)
+
+
+def _token(leaves: list[Leaf], faults: set[str]) -> str | None:
+    token = _one("token", {leaf.text for leaf in leaves})
+    if token is None or _TOKEN.fullmatch(token):
+        return token
+    faults.add("token")
+    return None
+
+
+def _phone_number(leaves: list[Leaf], faults: set[str]) -> str | None:
+    """Give the number as the buyer wrote it. Two ways to write the same number are no contradiction."""
+    written: dict[str, str] = {}
+    for leaf in leaves:
+        if is_phone_number(leaf.text):
+            written.setdefault(dialled(leaf.text), leaf.text)
+        else:
+            faults.add("phone_number")
+    number = _one("phone_number", set(written))
+    return None if number is None else written[number]
+
+
+def _joined(texts: Iterable[str]) -> str | None:
+    return "; ".join(dict.fromkeys(text for text in texts if text)) or None
+
+
+def _one(fact: str, values: set[V]) -> V | None:
+    if len(values) > 1:
+        raise _ContradictionError(fact.replace("_", " "))
+    return next(iter(values), None)
+
+
+def _sole(values: set[V | None], fact: str, faults: set[str]) -> V | None:
+    """Give the value that all agree on; where they do not, or it could not be read, note the fault."""
+    if len(values) > 1 or None in values:
+        faults.add(fact)
+        return None
+    return next(iter(values), None)

@@ -1,0 +1,171 @@
+"""Connections that hold a call's deadline and know whether anything of it was sent, for urllib3 and requests."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from typing import Any, Final
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import SSLError as WrappedSslError
+
+from tasks.buyers.flight import Flight, Source, resolved
+
+
+class DeadlineConnection(HTTPConnection):
+    """A connection that serves one flight at a time."""
+
+    flight: Flight
+    idle_since = 0.0
+    _requesting = False
+
+    def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]
+        """Read an answer under the flight's deadline."""
+        return http.client.HTTPResponse(Source(sock, self.flight), **options)  # type: ignore[arg-type]
+
+    def connect(self) -> None:
+        """Connect. What goes out meanwhile (TLS, a proxy's CONNECT) is not the request."""
+        requesting, self._requesting = self._requesting, False
+        try:
+            super().connect()
+        except TimeoutError:
+            raise self.flight.late() from None
+        except (ssl.SSLError, ssl.CertificateError, WrappedSslError) as fault:
+            untrusted = isinstance(fault, ssl.CertificateError) or "CERTIFICATE_VERIFY_FAILED" in str(fault)
+            self.flight.note("the certificate is not trusted" if untrusted else "no TLS connection")
+            raise
+        except OSError:
+            self.flight.note("the connection broke before anything was sent")
+            raise
+        finally:
+            self._requesting = requesting
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send a request; see `send`."""
+        self._requesting = True
+        try:
+            super().request(*args, **options)
+        finally:
+            self._requesting = False
+
+    def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        """Begin a request with the query that the libraries were not shown."""
+        super().putrequest(method, url + self.flight.query, *args, **options)
+
+    def send(self, data: Any) -> None:
+        """Hand bytes to the socket; from the request's first byte on, the call counts as sent."""
+        if self.sock is None:
+            self.connect()
+        self.sock.settimeout(self.flight.remaining_s())
+        if self._requesting:
+            self.flight.sent = True
+        try:
+            super().send(data)
+        except TimeoutError:
+            raise self.flight.late() from None
+
+    def _new_conn(self) -> socket.socket:
+        flight = self.flight
+        addresses = resolved(self._dns_host, self.port, flight)
+        for place, (family, kind, protocol, _, address) in enumerate(addresses):
+            connection = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    connection.setsockopt(*option)
+                # An address that swallows packets leaves the next ones their share.
+                connection.settimeout(flight.connecting_s() / (len(addresses) - place))
+                connection.connect(address)
+                connection.settimeout(flight.connecting_s())
+            except OSError as fault:
+                connection.close()
+                if place + 1 < len(addresses):
+                    continue
+                if isinstance(fault, TimeoutError):
+                    raise flight.late() from None
+                refused = isinstance(fault, ConnectionRefusedError)
+                raise OSError(flight.note("connection refused" if refused else "no way to the host")) from None
+            return connection
+        raise OSError(flight.note("the name does not resolve"))
+
+
+class DeadlineTlsConnection(DeadlineConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class DeadlinePool(HTTPConnectionPool):
+    """One thread's connections to one host."""
+
+    ConnectionCls = DeadlineConnection
+    flight: Flight
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)  # without one that the other side has closed meanwhile
+        if not connection.is_closed and not self.flight.may_use(connection.idle_since):
+            connection.close()
+        connection.flight = self.flight
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = self.flight.now()
+        super()._put_conn(conn)
+
+
+class DeadlineTlsPool(DeadlinePool, HTTPSConnectionPool):
+    """The same over TLS."""
+
+    ConnectionCls = DeadlineTlsConnection
+
+
+_POOLS: Final = {"http": DeadlinePool, "https": DeadlineTlsPool}
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The transport of one thread's session: no retries, no cookies, one connection to each host."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=8, pool_maxsize=1, max_retries=0)
+        self._chosen: dict[str, Any] = {}
+        self.flight: Flight | None = None
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Let the pool manager make our pools."""
+        super().init_poolmanager(*args, **options)
+        manager: Any = self.poolmanager
+        manager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Let a proxy's manager make our pools.
+
+        Raises:
+            InvalidSchema: a SOCKS proxy, whose connections are its own and hold no deadline.
+        """
+        if proxy.lower().startswith("socks"):
+            raise InvalidSchema("a SOCKS proxy is not supported")
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def get_connection_with_tls_context(self, request: PreparedRequest, *args: Any, **options: Any) -> Any:
+        """Give the pool of the request's URL, found once, and put the flight on it."""
+        url = str(request.url)
+        pool: Any = self._chosen.get(url)
+        if pool is None:
+            pool = self._chosen[url] = super().get_connection_with_tls_context(request, *args, **options)
+        pool.flight = self.flight
+        return pool
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """Wrap an answer. Its cookies are not looked at: a call has nothing to do with the one before."""
+        response = Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.raw = resp
+        response.request = req
+        return response

@@ -1,0 +1,79 @@
+"""How an answer is read: under which names its facts stand, and what its words mean. Data, made from `buyer.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", "reason", "remark")
+PATH: Final = "/"
+_SEPARATORS: Final = str.maketrans("", "", "_-.: \t\r\n\N{NO-BREAK SPACE}")
+
+
+def canonical(name: str) -> str:
+    """Give a name as it is compared: without case and without separators."""
+    return name.translate(_SEPARATORS).casefold()
+
+
+def word(text: str) -> str:
+    """Give a value as words of a status are compared. A number keeps its sign and its point; ``--`` says nothing."""
+    if any(character.isalpha() for character in text):
+        return canonical(text)
+    return text.strip() if any(character.isdecimal() for character in text) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerMapping:
+    """Names of each fact (a name with a "/" is a path from the root), and the words of a status.
+
+    Raises:
+        ValueError: a name without a letter, or a word that both accepts and rejects.
+    """
+
+    status: tuple[str, ...]
+    price: tuple[str, ...]
+    token: tuple[str, ...]
+    duration: tuple[str, ...]
+    phone_number: tuple[str, ...]
+    code: tuple[str, ...]
+    reason: tuple[str, ...]
+    remark: tuple[str, ...]
+    accepted: tuple[str, ...]
+    rejected: tuple[str, ...]
+    no_code: tuple[str, ...]
+    pair_name: tuple[str, ...]
+    pair_value: tuple[str, ...]
+    names: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    paths: Mapping[tuple[str, ...], frozenset[str]] = field(init=False, repr=False, compare=False)
+    yes: frozenset[str] = field(init=False, repr=False, compare=False)
+    no: frozenset[str] = field(init=False, repr=False, compare=False)
+    nothing: frozenset[str] = field(init=False, repr=False, compare=False)
+    pair_names: frozenset[str] = field(init=False, repr=False, compare=False)
+    pair_values: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names: dict[str, set[str]] = {}
+        paths: dict[tuple[str, ...], set[str]] = {}
+        for fact in FACTS:
+            for name in getattr(self, fact):
+                segments = tuple(canonical(segment) for segment in name.split(PATH))
+                if not all(segments):
+                    raise ValueError(f"{fact}: {name!r} is no name")
+                if len(segments) > 1:
+                    paths.setdefault(segments, set()).add(fact)
+                else:
+                    names.setdefault(segments[0], set()).add(fact)
+        derived: dict[str, object] = {
+            "names": {name: frozenset(facts) for name, facts in names.items()},
+            "paths": {path: frozenset(facts) for path, facts in paths.items()},
+            "yes": frozenset(map(word, self.accepted)),
+            "no": frozenset(map(word, self.rejected)),
+            "nothing": frozenset(map(word, self.no_code)),
+            "pair_names": frozenset(map(canonical, self.pair_name)),
+            "pair_values": frozenset(map(canonical, self.pair_value)),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        if both := self.yes & self.no:
+            raise ValueError(f"accepted and rejected: both hold {', '.join(sorted(both))}")
