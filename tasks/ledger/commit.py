@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
@@ -128,12 +128,22 @@ class GroupCommit:
                 stage = _Stage.WORK
                 results = [write.work(connection) for write in group]
                 stage = _Stage.COMMIT
-                transaction.commit()
+                _end(connection, transaction)
         except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
             return stage, fault
         for write, result in zip(group, results, strict=True):
             write.end(result)
         return stage, None
+
+
+def _end(connection: Connection, transaction: RootTransaction) -> None:
+    try:
+        transaction.commit()
+    except BaseException:
+        # SQLAlchemy counts a transaction as ended when its COMMIT failed. In SQLite it may still be open, and back in
+        # the pool it would lock all writers out: only a closed connection has certainly let go.
+        connection.invalidate()
+        raise
 
 
 def _may_repeat(fault: Exception) -> bool:

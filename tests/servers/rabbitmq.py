@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import amqp
@@ -44,7 +45,7 @@ def start_rabbitmq(folder: Path | None = None, *, config: str = "") -> tuple[str
         for _ in range(3):  # a port that was free may be taken before the node has it
             port, environment = _environment(own.home, config)
             if _serve(own, script, epmd, port, environment):
-                return f"amqp://guest:guest@127.0.0.1:{port}//", lambda: _stop(own, port)
+                return f"amqp://guest:guest@127.0.0.1:{port}//", partial(_stop, own, port)
             own.kill()
         raise NoRabbitmq(f"rabbitmq-server does not start: {own.output}")
     except BaseException:
