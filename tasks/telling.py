@@ -17,7 +17,7 @@ EXCHANGE: Final = "outcomes"
 LIST_LIFE_S: Final = 3600
 CONFIRM_S: Final = 5
 # Publishing is tried again at once, and only shortly: what is not told stays in the ledger, and the sweep tells it.
-_RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5, "timeout": 3}
+_RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 
 
 class Teller(Protocol):
