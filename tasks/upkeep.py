@@ -51,7 +51,8 @@ def mend(services: Services, row: LeadRow) -> None:
     if row.state is State.POSTING:
         call = row.call if row.call.sells else Call.POST
         reason = f"a {call} was begun and its answer never came; the lead may be sold"
-        end(services, row, Status.UNKNOWN, Stage.POST, reason)
+        if end(services, row, Status.UNKNOWN, Stage.POST, reason):
+            log.error("alarm", lead_id=row.lead_id, stage="post", reason=reason)
         return
     if row.remaining_s <= 0:
         expire(services, row)

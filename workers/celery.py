@@ -154,7 +154,7 @@ def _before_the_worker_starts(**_: Any) -> None:
     try:
         app.settings.require_credentials()
         app.wiring.require_endpoints()
-        _ = app.services
+        app.services  # noqa: B018 - built now, so that what is wrong with it stops the start
     except SettingsError as wrong:
         _refuse(wrong)
     app.wiring.gates.restore()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import time
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from kombu import Connection
 from redis import Redis
+
 from tasks.buyers.http import BuyerConfig, HttpBuyer
 from tasks.buyers.registry import load_mapping, load_protocol
 from tasks.buyers.ziplist import Ziplist, load_ziplist
-
 from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
-from tasks.core.validation import Defaults
+from tasks.core.validation import Defaults, InvalidLead
 from tasks.gates import StoredGates
 from tasks.ledger import Ledger
 from tasks.sell import first_call
@@ -26,6 +27,8 @@ from tasks.telling import BrokerTeller
 from workers.places import Places, for_redis_py, is_store, resolve
 from workers.settings import PREFIX, Settings, SettingsError
 from workers.transport import transport_options
+
+T = TypeVar("T")
 
 
 class Wiring:
@@ -84,7 +87,7 @@ class Wiring:
         mapping = _named("MAPPING", lambda: load_mapping(self.settings.mapping))
         return HttpBuyer(self.protocol, mapping, self.buyer_config)
 
-    @property
+    @cached_property
     def buyer_config(self) -> BuyerConfig:
         """How the buyer is called."""
         settings = self.settings
@@ -139,9 +142,18 @@ class Wiring:
         return Defaults(Flow(settings.flow), settings.deadline_s, settings.subid, settings.test_mode)
 
     def route(self, lead: Lead) -> tuple[Call, Money | None]:
-        """Choose a lead's first call, and a direct post's price."""
+        """Choose a lead's first call, and a direct post's price.
+
+        Raises:
+            InvalidLead: the lead asks for a flow whose calls have nowhere to go.
+        """
         listed = self.ziplist.price_for(lead.fields["zipcode"], lead.numcategory) if self.ziplist else None
-        return first_call(lead, listed)
+        call, price = first_call(lead, listed)
+        endpoints = self.buyer_config.endpoints
+        missing = [step for step in ((call, Call.POST) if call is Call.PING else (call,)) if not endpoints[step]]
+        if missing:
+            raise InvalidLead([f"flow: {lead.flow} needs a {step}, which has no endpoint here" for step in missing])
+        return call, price
 
     def require_endpoints(self) -> None:
         """Refuse to run where the calls of the flow have nowhere to go.
@@ -152,7 +164,8 @@ class Wiring:
         needed = {
             "ping_post": (Call.PING, Call.POST),
             "one_step": (Call.ONE_STEP,),
-            "direct_post": (Call.DIRECT_POST, Call.PING, Call.POST),
+            # A lead whose zip code is on no list would be pinged: that is said to the lead.
+            "direct_post": (Call.DIRECT_POST,),
         }[self.settings.flow]
         endpoints = self.buyer_config.endpoints
         missing = [f"{PREFIX}{call.upper()}_URL" for call in needed if not endpoints[call]]
@@ -160,7 +173,7 @@ class Wiring:
             raise SettingsError("; ".join(f"{name}: not set (the buyer gives it)" for name in missing))
 
 
-def _named(variable: str, read: Any) -> Any:
+def _named(variable: str, read: Callable[[], T]) -> T:
     """Turn what a file of the operator's has wrong into a settings error that names the variable."""
     try:
         return read()

@@ -9,7 +9,7 @@
 | refusal without a code    | rejected                        | rejected                                       |
 | unreadable                | again, alarm                    | unknown, alarm                                 |
 | not one byte sent         | again                           | again                                          |
-| no answer after that      | again                           | unknown                                        |
+| no answer after that      | again                           | unknown, alarm                                 |
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def judge(call: Call, answer: Answer, protocol: Protocol, floor: Money) -> Verdi
             return _judge_unreadable(call, answer)
         case Unanswered(why, never_sent):
             if call.sells and not never_sent:
-                return End(Status.UNKNOWN, f"no answer to a {call} that was sent ({why}); the lead may be sold")
+                reason = f"no answer to a {call} that was sent ({why}); the lead may be sold"
+                return End(Status.UNKNOWN, reason, alarm=reason)
             return Again(Delay.BACKOFF, why)
         case _:  # pragma: no cover - mypy proves that there is no other answer
             assert_never(answer)

@@ -192,9 +192,8 @@ def test_a_ping_without_an_answer_is_made_again(protocol: Protocol) -> None:
 
 @every_selling_call
 def test_a_sale_without_an_answer_is_unknown_and_never_made_again(call: Call, protocol: Protocol) -> None:
-    assert judge(call, Unanswered("read timeout"), protocol, FLOOR) == End(
-        Status.UNKNOWN, f"no answer to a {call.value} that was sent (read timeout); the lead may be sold"
-    )
+    why = f"no answer to a {call.value} that was sent (read timeout); the lead may be sold"
+    assert judge(call, Unanswered("read timeout"), protocol, FLOOR) == End(Status.UNKNOWN, why, alarm=why)
 
 
 # The rule behind the table

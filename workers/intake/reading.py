@@ -79,9 +79,12 @@ class Reader:
             lead = read_lead(given, self.protocol, self.defaults)
         except InvalidLead as invalid:
             faults = [*invalid.faults, *faults]
-        if faults:
-            return Broken(lead_id, "; ".join(faults), reply, self._known(given, faults))
-        return self._arrival(lead, message, reply)
+        if not faults:
+            try:
+                return self._arrival(lead, message, reply)
+            except InvalidLead as unsellable:
+                faults = unsellable.faults
+        return Broken(lead_id, "; ".join(faults), reply, self._known(given, faults))
 
     def _arrival(self, lead: Lead, message: Message, reply: Reply | None) -> Arrival:
         call, price = self.route(lead)
