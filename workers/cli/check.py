@@ -14,16 +14,17 @@ import click
 from kombu import Connection
 from rich.console import Console
 from sqlalchemy import text
-from tasks.buyers.reading import read_answer
-from tasks.buyers.registry import load_mapping, load_protocol
 
+from tasks.buyers.answers import Facts, read_facts
+from tasks.buyers.letsmakealead.wire import interpret
+from tasks.buyers.registry import load_mapping, load_protocol
 from tasks.core.bid import Bid
 from tasks.core.protocol import Call
 from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
 from workers.places import without_password
 from workers.services import Wiring
-from workers.settings import SettingsError, load
+from workers.settings import Settings, SettingsError, load
 from workers.transport import transport_options
 
 _EPILOG = """\b
@@ -51,12 +52,8 @@ def command(*, answer: Path | None, call: str, http_status: int, content_type: s
     try:
         settings = load()
         if answer is not None:
-            mapping = load_mapping(settings.mapping)
-            read = read_answer(
-                Call(call), answer.read_bytes(), content_type, http_status, mapping, load_protocol(settings.categories)
-            )
-            shown = as_object(read)
-            _print({"call": call, **shown}, as_json=as_json)
+            read = _read(settings, Call(call), answer.read_bytes(), content_type, http_status)
+            _print({"call": call, **as_object(read)}, as_json=as_json)
             sys.exit(1 if isinstance(read, Unreadable) else 0)
         rows = list(_checks(Wiring(settings)))
     except (SettingsError, ValueError) as wrong:
@@ -84,6 +81,15 @@ def as_object(answer: Answer) -> dict[str, Any]:
             return {"reading": "refusal", "code": code, "reason": reason, "retry_after_s": retry_after_s}
         case Unreadable(why) | Unanswered(why):
             return {"reading": type(answer).__name__.lower(), "why": why}
+
+
+def _read(settings: Settings, call: Call, body: bytes, content_type: str | None, http_status: int) -> Answer:
+    """Read a captured answer just as one that has come over HTTP."""
+    protocol = load_protocol(settings.categories)
+    facts: Facts | Unreadable = Unreadable(f"longer than {protocol.answer_bytes} bytes")
+    if len(body) <= protocol.answer_bytes:
+        facts = read_facts(body, content_type, load_mapping(settings.mapping))
+    return interpret(call, facts, http_status, protocol)
 
 
 def _print(shown: dict[str, Any], *, as_json: bool) -> None:
