@@ -1,4 +1,4 @@
-"""Servers that several suites need: each is started once, when the first test asks for it.
+"""What several suites need: the buyer's real tables, and servers, each started when the first test asks for it.
 
 A server under a URL of the environment is taken as it is. One that is neither there nor installed skips its tests at
 home, and is an error where the environment says CI.
@@ -10,13 +10,34 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tasks.buyers.registry import load_protocol
+from tasks.core.lead import Flow
+from tasks.core.protocol import Protocol
+from tasks.core.validation import Defaults
 from tests.servers.need import missing
 from tests.servers.postgresql import URL_VARIABLE as POSTGRESQL_VARIABLE
 from tests.servers.postgresql import NoPostgresql, start_postgresql
 from tests.servers.rabbitmq import URL_VARIABLE as RABBITMQ_VARIABLE
 from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from tests.servers.redis import NoRedis, start_redis
+
+# How long an example takes says more about the machine's other tenants than about the code.
+settings.register_profile("pingpost", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pingpost")
+
+
+@pytest.fixture(scope="session")
+def protocol() -> Protocol:
+    """The buyer's tables, as they are shipped."""
+    return load_protocol()
+
+
+@pytest.fixture(scope="session")
+def defaults() -> Defaults:
+    """What a lead gets where it names nothing itself."""
+    return Defaults(flow=Flow.PING_POST, deadline_s=20.0, subid="", test_mode=False)
 
 
 @pytest.fixture(scope="session")
