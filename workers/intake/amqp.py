@@ -12,7 +12,8 @@ from amqp.exceptions import AMQPError
 from amqp.method_framing import frame_handler
 from kombu import Connection
 
-from workers.intake.burial import Burial, hang_up
+from workers.broker import hang_up
+from workers.intake.burial import Burial
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH
 from workers.topology import leads, leads_dead

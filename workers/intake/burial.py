@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, Final
 
 from kombu import Connection, Producer
 
+from workers.broker import hang_up
 from workers.intake.message import Message
-from workers.intake.source import BROKER_AWAY
 from workers.topology import REASON_HEADER, leads_dead
 from workers.transport import transport_options
 
@@ -56,15 +55,6 @@ class Burial:
         """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
-
-
-def hang_up(connection: Any) -> None:
-    """Close a kombu connection without a word to the broker, which may not be there to answer."""
-    with contextlib.suppress(*BROKER_AWAY, AttributeError):
-        if connection.connected and hasattr(connection.connection, "collect"):
-            connection.connection.collect()
-        else:
             connection.close()
 
 

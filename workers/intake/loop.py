@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 from amqp.exceptions import AMQPError
 
+from workers.broker import BROKER_AWAY
 from workers.intake.message import Message
 from workers.intake.reading import Unfit
 from workers.intake.receiver import LedgerAway, Receiver
-from workers.intake.source import BROKER_AWAY, Source
+from workers.intake.source import Source
 
 log = structlog.stdlib.get_logger()
 

@@ -16,9 +16,9 @@ from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
 from tasks.outbox import log_outcome
 from tasks.telling import Teller
+from workers.broker import BROKER_AWAY
 from workers.intake.message import Message
 from workers.intake.reading import Broken, Reader, Unfit, shown
-from workers.intake.source import BROKER_AWAY
 
 log = structlog.stdlib.get_logger()
 
@@ -156,7 +156,7 @@ class Receiver:
             self.teller.tell(outcome, [reply] if reply else [], self.now(), replayed=replayed)
         except ResponseError as fault:
             # The address is a key of another type: a stranger's mistake, and no reason to wait for the broker.
-            if not str(fault).startswith("WRONGTYPE"):
+            if "WRONGTYPE Operation" not in str(fault):  # redis-py puts the command before the server's words
                 raise
             log.warning("outcome.untold", lead_id=shown(str(outcome["lead_id"])), reason="reply_to is no list")
 

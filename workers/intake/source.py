@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from amqp.exceptions import AMQPError, MessageNacked
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
-
 from workers.intake.message import Message
 
 LARGEST_BATCH: Final = 50
-# kombu, py-amqp and redis-py each have their own errors for a broker that is away, beside those of sockets.
-BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
 
 
 class Source(Protocol):

@@ -1,0 +1,73 @@
+"""``pingpost intake``: the front door alone."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+import click
+
+from tasks.core.protocol import Call
+from tasks.sell import sale_of
+from workers import health
+from workers.intake import Intake, Reader, Receiver, open_source
+from workers.places import is_store
+from workers.services import Wiring
+from workers.settings import SettingsError, load
+
+_EPILOG = """\b
+Exit codes:
+  0  stopped by SIGTERM or SIGINT, its batch finished
+  2  bad settings
+"""
+
+
+@click.command("intake", epilog=_EPILOG)
+def command() -> None:
+    """Take leads from the queue `leads` into the ledger, and start each on its way.
+
+    Runs until it is stopped, through the absence of broker and ledger; any number may run side by side.
+    """
+    try:
+        settings = load()
+        settings.require_credentials()
+    except SettingsError as wrong:
+        click.echo(f"pingpost intake: {wrong}", err=True)
+        sys.exit(2)
+    from workers.celery import app  # noqa: PLC0415 - it reads the settings when it is imported
+    from workers.logging import configure  # noqa: PLC0415
+
+    configure(settings)
+    try:
+        app.wiring.require_endpoints()
+        intake = _compose(app.wiring)
+    except SettingsError as wrong:
+        click.echo(f"pingpost intake: {wrong}", err=True)
+        sys.exit(2)
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    intake.run(stop)
+
+
+def _compose(wiring: Wiring) -> Intake:
+    reader = Reader(
+        protocol=wiring.protocol,
+        defaults=wiring.defaults,
+        route=wiring.route,
+        test=wiring.settings.test_mode,
+        keeps_keys=is_store(wiring.places.broker_url),
+    )
+    receiver = Receiver(reader, wiring.ledger, wiring.teller, start=_start)
+    source = open_source(wiring.places.broker_url)
+    return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"))
+
+
+def _start(lead_id: str, call: Call) -> None:
+    sale_of(lead_id, call).apply_async()
