@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +18,39 @@ import psutil
 
 from ops.sandbox import Sandbox
 from tasks.ledger import Ledger
+from workers.places import ledger_default
 
 T = TypeVar("T")
 READY_S = 60
 KEY = "live-key-771f5924706521c7"
 UP = [sys.executable, "-m", "workers.cli", "up", "--plain", "--flower-port", "0"]
+IDENTITY = ("Hildegard", "Quaxelbrunn", "Zymurgy", "Vexville", "8772681223", "hildegard", "xylophone")
+
+
+class Log:
+    """A file of JSON lines that grows. A line that is not one JSON object with an `event` fails whoever reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read = 0
+        self._lines: list[dict[str, Any]] = []
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All whole lines so far."""
+        with self.path.open("rb") as log:
+            log.seek(self._read)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        for text in whole.splitlines():
+            line = json.loads(text)
+            assert isinstance(line, dict), text
+            assert isinstance(line.get("event"), str), text
+            self._lines.append(line)
+        return self._lines
+
+    def text(self) -> str:
+        """The whole log."""
+        return self.path.read_text()
 
 
 class Installation:
@@ -36,25 +65,38 @@ class Installation:
             "PINGPOST_PARTNER_ID": "XYZ",
             "PINGPOST_KEY": KEY,
             "PINGPOST_SUBID": "123",
+            # Flower's API is off for those who do not ask for it; the tests do.
+            "FLOWER_UNAUTHENTICATED_API": "true",
             **buyer.environment(),
             **environment,
         }
         self._arguments = arguments
-        self._log = data.with_suffix(".log")
+        self._log = Log(data.with_suffix(".log"))
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start, and wait until everything is ready."""
-        with self._log.open("ab") as out:
+        with self._log.path.open("ab") as out:
             self._process = subprocess.Popen(
-                [*UP, *self._arguments], env=self.environment, stdout=out, stderr=subprocess.STDOUT
+                [*UP, *self._arguments],
+                env=self.environment,
+                cwd=self.data.parent,
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
         self.facts = self.wait_for_line("up.ready", within_s=READY_S)
 
     def stop(self) -> int:
         """Stop cleanly, and give the exit code."""
+        if self._process is None:
+            return 0
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=60)
+        code = self._process.wait(timeout=60)
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+            del self.__dict__["ledger"]
+        return code
 
     @property
     def broker_url(self) -> str:
@@ -62,42 +104,61 @@ class Installation:
         return (self.data / "broker-url").read_text().strip()
 
     @property
+    def flower(self) -> str:
+        """Flower's URL."""
+        return str(self.facts["flower"])
+
+    @cached_property
     def ledger(self) -> Ledger:
         """The ledger, as another process sees it."""
-        return Ledger.open(str(self.facts["ledger"]).replace("***", "")) if "***" not in str(self.facts["ledger"]) else (
-            Ledger.open(self.environment["PINGPOST_LEDGER_URL"])
-        )
+        return Ledger.open(self.environment.get("PINGPOST_LEDGER_URL") or ledger_default(self.data))
 
-    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """All log lines so far, or those of one event. A line that is not JSON fails the test."""
-        whole = self._log.read_text().rpartition("\n")[0]
-        found = [json.loads(line) for line in whole.splitlines()]
-        return [line for line in found if event in (None, line["event"])]
+    @property
+    def pids(self) -> set[int]:
+        """Its processes."""
+        assert self._process is not None
+        up = psutil.Process(self._process.pid)
+        return {up.pid, *(child.pid for child in up.children(recursive=True))}
+
+    def lines(self, event: str | None = None, **facts: Any) -> list[dict[str, Any]]:
+        """All log lines so far, or those of one event and with these facts."""
+        return [line for line in self._log.lines() if event in (None, line["event"]) and facts.items() <= _items(line)]
 
     def log_text(self) -> str:
         """The whole log."""
-        return self._log.read_text()
+        return self._log.text()
 
     def wait_for_line(self, event: str, *, within_s: float = 20, **facts: Any) -> dict[str, Any]:
         """Wait for a log line with these facts."""
 
         def found() -> dict[str, Any] | None:
-            if self._process.poll() is not None:
+            if self._process is not None and self._process.poll() is not None:
                 raise AssertionError(f"pingpost ended with {self._process.returncode}:\n{self.log_text()[-3000:]}")
-            matching = (line for line in self.lines(event) if facts.items() <= line.items())
-            return next(matching, None)
+            return next(iter(self.lines(event, **facts)), None)
 
         return wait_for(found, within_s, lambda: f"no line {event} {facts} in\n{self.log_text()[-3000:]}")
 
-    def command(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command of pingpost's beside it."""
-        whole = [sys.executable, "-m", "workers.cli", *arguments]
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of pingpost's beside it, with more environment where it is given."""
         return subprocess.run(
-            whole, env=self.environment, capture_output=True, text=True, timeout=60, check=False, **options
+            [sys.executable, "-m", "workers.cli", *arguments],
+            env={**self.environment, **environment},
+            cwd=self.data.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
+
+    def answer(self, *arguments: str, **environment: str) -> Any:
+        """Run a command that must succeed, and read the JSON that it prints."""
+        done = self.command(*arguments, **environment)
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)
 
     def part(self, name: str) -> psutil.Process:
         """A running part: `intake`, `beat`, or a worker by the beginning of its node's name."""
+        assert self._process is not None
         for process in psutil.Process(self._process.pid).children(recursive=True):
             line = " ".join(process.cmdline())
             if f" -n {name}" in line or line.endswith((f"workers {name}", f"workers.cli {name}")):
@@ -105,12 +166,17 @@ class Installation:
         raise AssertionError(f"no part {name}")
 
 
+def _items(line: Mapping[str, Any]) -> Any:
+    """A line's items; values that cannot be hashed are nobody's to ask for."""
+    return {name: value for name, value in line.items() if not isinstance(value, list | dict)}.items()
+
+
 @contextmanager
 def installed(
-    folder: Path, buyer: Sandbox, environment: Mapping[str, str], *arguments: str
+    folder: Path, buyer: Sandbox, environment: Mapping[str, str] | None = None, *arguments: str
 ) -> Iterator[Installation]:
     """Run a whole pingpost in a folder."""
-    running = Installation(folder / "data", buyer, environment, arguments)
+    running = Installation(folder / "data", buyer, environment or {}, arguments)
     try:
         running.start()
         yield running
@@ -146,6 +212,3 @@ def lead(lead_id: str, **fields: Any) -> dict[str, Any]:
         "comments": "slipped on a xylophone",
         **fields,
     }
-
-
-IDENTITY = ("Hildegard", "Quaxelbrunn", "Zymurgy", "Vexville", "8772681223", "hildegard", "xylophone")

@@ -1,0 +1,64 @@
+"""A buyer that says back everything that it was told: the worst that a log, a ledger and a page can be fed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+from urllib.parse import parse_qsl, urlsplit
+
+UNREADABLE = "00001"
+REFUSED = "00002"
+
+
+class _Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(dict(parse_qsl(urlsplit(self.path).query)))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        is_json = self.headers["Content-Type"] == "application/json"
+        self._answer(json.loads(body) if is_json else dict(parse_qsl(body)))
+
+    def _answer(self, fields: Mapping[str, str]) -> None:
+        told = ", ".join(f"{name} is {value}" for name, value in fields.items())
+        answer = {"request": fields, "sorry": told}
+        if fields["zipcode"] == REFUSED:
+            answer = {
+                "status": "rejected",
+                "errorCode": "5000",
+                "reason": f"Nobody wants it. {told}",
+                "request": fields,
+            }
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its own name
+        """Keep quiet."""
+
+
+class EchoBuyer:
+    """The server, in a thread of its own. The lead's zip code chooses between two answers."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/echo"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
