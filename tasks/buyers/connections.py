@@ -17,13 +17,15 @@ from urllib3.exceptions import SSLError as WrappedSslError
 
 from tasks.buyers.flight import Flight, Source, resolved
 
+BROKEN: Final = "the connection broke before anything was sent"
+
 
 class DeadlineConnection(HTTPConnection):
     """A connection that serves one flight at a time."""
 
     flight: Flight
     idle_since = 0.0
-    _requesting = False
+    _outgoing: list[bytes] | None = None
 
     def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]
         """Read an answer under the flight's deadline."""
@@ -31,7 +33,6 @@ class DeadlineConnection(HTTPConnection):
 
     def connect(self) -> None:
         """Connect. What goes out meanwhile (TLS, a proxy's CONNECT) is not the request."""
-        requesting, self._requesting = self._requesting, False
         try:
             super().connect()
         except TimeoutError:
@@ -41,30 +42,33 @@ class DeadlineConnection(HTTPConnection):
             self.flight.note("the certificate is not trusted" if untrusted else "no TLS connection")
             raise
         except OSError:
-            self.flight.note("the connection broke before anything was sent")
+            self.flight.note(BROKEN)
             raise
-        finally:
-            self._requesting = requesting
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request; see `send`."""
-        self._requesting = True
+        """Send a request, head and body in one piece; from its first byte on, the call counts as sent."""
+        outgoing: list[bytes] = []
+        self._outgoing = outgoing
         try:
             super().request(*args, **options)
         finally:
-            self._requesting = False
+            self._outgoing = None
+        if self.sock is None:
+            self.connect()
+        self.flight.remaining_s()  # raises: too late to begin
+        self.flight.sent = True
+        self.send(b"".join(outgoing))
 
     def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
         """Begin a request with the query that the libraries were not shown."""
         super().putrequest(method, url + self.flight.query, *args, **options)
 
     def send(self, data: Any) -> None:
-        """Hand bytes to the socket; from the request's first byte on, the call counts as sent."""
-        if self.sock is None:
-            self.connect()
+        """Hand bytes to the socket, or keep them for the request that is being made."""
+        if self._outgoing is not None:
+            self._outgoing.append(data)
+            return
         self.sock.settimeout(self.flight.remaining_s())
-        if self._requesting:
-            self.flight.sent = True
         try:
             super().send(data)
         except TimeoutError:
@@ -88,10 +92,15 @@ class DeadlineConnection(HTTPConnection):
                     continue
                 if isinstance(fault, TimeoutError):
                     raise flight.late() from None
-                refused = isinstance(fault, ConnectionRefusedError)
-                raise OSError(flight.note("connection refused" if refused else "no way to the host")) from None
+                raise OSError(flight.note(_why_not(fault))) from None
             return connection
         raise OSError(flight.note("the name does not resolve"))
+
+
+def _why_not(fault: OSError) -> str:
+    if isinstance(fault, ConnectionRefusedError):
+        return "connection refused"
+    return BROKEN if isinstance(fault, ConnectionError) else "no way to the host"
 
 
 class DeadlineTlsConnection(DeadlineConnection, HTTPSConnection):
@@ -169,3 +178,10 @@ class DeadlineAdapter(HTTPAdapter):
         response.raw = resp
         response.request = req
         return response
+
+    def close(self) -> None:
+        """Close every idle connection. A later call opens new ones."""
+        chosen, self._chosen = self._chosen, {}
+        for pool in chosen.values():
+            pool.close()
+        super().close()

@@ -27,6 +27,7 @@ _BLANKS: Final = re.compile(r"[\s+\x00-\x1f]")
 _NUMBERS: Final = re.compile(r"\d(?:[\W_]{0,3}\d)+", re.ASCII)
 _EMAIL: Final = re.compile(r"[^\s@<>\"'=,;:&()\[\]{}|\\/*]+@[\w-]+(?:\.[\w-]+)+")
 _WORDS: Final = re.compile(r"\w+(?:[.'\N{RIGHT SINGLE QUOTATION MARK}-]\w+)*")
+_EDGES: Final = re.compile(r"\A\W+|\W+\Z")
 _PASSES: Final = 3  # a value that was escaped twice is found too
 
 Span = tuple[int, int]
@@ -113,18 +114,20 @@ def _parts(value: str) -> Iterator[tuple[str, bool]]:
 def _runs(value: str) -> Iterator[tuple[str, bool]]:
     words = _BLANKS.sub(" ", _lower(value)).split()
     for first in range(len(words) - RUN + 1):
-        yield " ".join(words[first : first + RUN]), True
+        run = _EDGES.sub("", " ".join(words[first : first + RUN]))
+        if run:
+            yield run, True
 
 
 def _spellings(value: str) -> set[str]:
-    """Give a value as it is, without accents, and as old software garbles it."""
+    """Give a value as it is, in capitals (which some letters lose themselves in), without accents, and garbled."""
     if value.isascii():
         return {value}
     composed = unicodedata.normalize("NFC", value)
     decomposed = unicodedata.normalize("NFD", value)
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
     garbled = value.encode(errors="replace").decode("latin-1")
-    return {value, composed, decomposed, bare, garbled}
+    return {value, value.upper(), value.casefold(), composed, decomposed, bare, garbled}
 
 
 def _occurrences(text: str, needle: str, *, as_word: bool) -> Iterator[Span]:
@@ -159,10 +162,15 @@ def _dialled(text: str, telephone: str) -> Iterator[Span]:
 
 def _lower(text: str) -> str:
     """Lower the case without changing the length."""
-    lower = text.lower()
-    if len(lower) == len(text):
+    lower = text.casefold()
+    if len(lower) == len(text):  # no letter has become two
         return lower
-    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
+    return "".join(map(_small, text))
+
+
+def _small(character: str) -> str:
+    forms = (character.casefold(), character.lower(), character)
+    return next(form for form in forms if len(form) == 1)
 
 
 def _unfold(text: str, places: list[Span] | None) -> tuple[str, list[Span]] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 from tasks.buyers.answers import Facts, dialled
 from tasks.buyers.port import Offer
@@ -75,6 +75,8 @@ def _value(rule: FieldRule, offer: Offer, sender: Sender) -> str | None:
             return offer.token
         case "lead":
             return offer.customid if rule.name == "customid" else offer.fields.get(rule.name)
+        case _:  # pragma: no cover - mypy proves that there is no other source
+            assert_never(rule.source)
 
 
 def interpret(
@@ -162,7 +164,7 @@ def _sale(facts: Facts, code: int | None) -> Sale | Refusal:
         if says_no or (facts.reason is not None and not facts.accepted):
             raise _NotReadable("a phone number beside a refusal")
         return Sale(facts.phone_number, facts.price, facts.duration_s, facts.token)
-    if says_no or (facts.reason is not None and not facts.accepted and not facts.faults):
+    if says_no or (facts.reason is not None and not facts.accepted and "phone_number" not in facts.faults):
         return _refusal(facts, code)
     raise _NotReadable(_missing(facts, ("phone_number",)))
 
