@@ -91,6 +91,7 @@ def build(settings: Settings) -> PingPost:
         SettingsError: naming the variable.
     """
     places = resolve(settings)
+    settings.data.mkdir(parents=True, exist_ok=True)
     app = PingPost("pingpost")
     app.settings = settings
     app.conf.update(configuration(settings, places.broker_url))
@@ -172,7 +173,6 @@ def _worker_is_alive(sender: Any, **_: Any) -> None:
 
 @signals.beat_init.connect
 def _beat_is_ready(**_: Any) -> None:
-    app.settings.data.mkdir(parents=True, exist_ok=True)
     log.info("beat.ready")
 
 

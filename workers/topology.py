@@ -33,7 +33,12 @@ dead = Queue(DEAD, exchange=dead_letters, durable=True)
 
 def task_queues(queue_type: QueueType) -> tuple[Queue, ...]:
     """Give the queues of Celery's workers. On RabbitMQ they are of `queue_type`; other brokers ignore arguments."""
-    exchange = Exchange("tasks", type="topic" if queue_type == "quorum" else "direct", durable=True)
+    # Native delays of quorum queues need a topic exchange. It has a name of its own, since an exchange keeps its type.
+    exchange = (
+        Exchange("tasks.quorum", type="topic", durable=True)
+        if queue_type == "quorum"
+        else Exchange("tasks", type="direct", durable=True)
+    )
     arguments: dict[str, Any] = {"x-dead-letter-exchange": DEAD}
     if queue_type == "quorum":
         arguments["x-queue-type"] = "quorum"

@@ -97,6 +97,10 @@ class Ledger:
         """Remember that an outcome was told."""
         self._commit.write(lambda connection: outbox.mark_told(connection, told))
 
+    def mark_logged(self, lead_id: str) -> None:
+        """Remember that an outcome is in the log (`outbox.mark_logged`)."""
+        self._commit.write(lambda connection: outbox.mark_logged(connection, lead_id))
+
     def standing_still(self, *, message_ms: int, call_ms: int, limit: int) -> list[LeadRow]:
         """Read the leads that the sweep must see to (`stillness.standing_still`)."""
         return self.read(

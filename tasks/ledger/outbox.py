@@ -33,15 +33,22 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
 
 
 def mark_told(connection: Connection, told: Untold) -> None:
-    """Remember that an outcome reached the broker, and which addresses it was sent to."""
-    connection.execute(update(leads).where(leads.c.lead_id == told.lead_id).values(told_at=now_ms()))
+    """Remember that an outcome is in the log and with the broker, and which addresses it was sent to."""
+    values = {"told_at": now_ms(), "logged_at": now_ms()}
+    connection.execute(update(leads).where(leads.c.lead_id == told.lead_id).values(values))
     ids = [reply.id for reply in told.replies]
     if ids:
         connection.execute(update(replies).where(replies.c.id.in_(ids)).values(told_at=now_ms()))
 
 
+def mark_logged(connection: Connection, lead_id: str) -> None:
+    """Remember that an outcome is in the log, though it could not be told."""
+    connection.execute(update(leads).where(leads.c.lead_id == lead_id).values(logged_at=now_ms()))
+
+
 def _outcomes() -> Any:
-    return select(leads.c.lead_id, leads.c.outcome, now_ms().label("now")).where(leads.c.outcome.is_not(None))
+    columns = (leads.c.lead_id, leads.c.outcome, leads.c.logged_at, now_ms().label("now"))
+    return select(*columns).where(leads.c.outcome.is_not(None))
 
 
 def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
@@ -53,4 +60,4 @@ def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
 
 def _untold(row: Any, waiting: Iterable[Any]) -> Untold:
     addresses = tuple(Reply(r.medium, r.address, r.correlation_id, bool(r.replayed), r.id) for r in waiting)
-    return Untold(row.lead_id, json.loads(row.outcome), addresses, row.now)
+    return Untold(row.lead_id, json.loads(row.outcome), addresses, row.now, logged=row.logged_at is not None)

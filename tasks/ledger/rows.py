@@ -131,12 +131,13 @@ class LeadRow:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """An outcome that has to be told, and to whom."""
+    """An outcome that has to be told, and to whom. `logged`: its log line is known to be written."""
 
     lead_id: str
     outcome: Mapping[str, Any]
     replies: tuple[Reply, ...]
     now_ms: int
+    logged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

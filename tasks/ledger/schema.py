@@ -68,6 +68,7 @@ leads = Table(
     Column("reason", Text),
     Column("outcome", Text),  # the message as it is told, but for `late` and `replayed`
     Column("ended_at", BigInteger),
+    Column("logged_at", BigInteger),  # when it was last known that the outcome's log line was written
     Column("told_at", BigInteger),
     Column("last_code", Integer),  # of the last answer that asked to come again
     Column("last_reason", Text),

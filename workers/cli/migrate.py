@@ -23,7 +23,7 @@ Exit codes:
 def command() -> None:
     """Create the ledger's tables, or bring them to the newest form.
 
-    Safe to run again, and by several at once. `pingpost up` and every start of the intake do the same.
+    Safe to run again, and by several at once. `pingpost up` does the same when it starts.
     """
     try:
         settings = load()

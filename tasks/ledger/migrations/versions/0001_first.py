@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("logged_at", sa.BigInteger(), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("last_code", sa.Integer(), nullable=True),
         sa.Column("last_reason", sa.Text(), nullable=True),
