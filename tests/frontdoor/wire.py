@@ -54,7 +54,10 @@ class Wire:
 
         def enough() -> bool:
             while len(letters) < count:
-                message = kombu.Queue(queue, durable=True, no_declare=True)(self._connection.default_channel).get()
+                try:
+                    message = kombu.Queue(queue, durable=True, no_declare=True)(self._connection.default_channel).get()
+                except amqp.NotFound:
+                    return False  # nobody has declared it yet
                 if message is None:
                     return False
                 message.ack()
@@ -109,7 +112,7 @@ class AmqpWire(Wire):
 
     def empty(self) -> None:
         channel = self._amqp.channel()
-        for queue in ("leads", "leads.dead", HEARD, "answers"):
+        for queue in ("leads", "leads.dead", HEARD, "answers", "ping", "post"):
             channel.queue_delete(queue)
         channel.close()
 
