@@ -122,7 +122,8 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
             "interval_step": 0.2,
             "interval_max": 1,
         },
-        "task_send_sent_event": True,
+        # A second confirmed publish a task, which would only tell Flower what "received" tells it a moment later.
+        "task_send_sent_event": False,
         "worker_send_task_events": True,
         "worker_pool": "threads",
         "worker_concurrency": settings.concurrency,
