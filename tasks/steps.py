@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -157,7 +157,7 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
 
 
 def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: str, timeout_s: float) -> Next:
-    exchange = services.buyer.ask(call, _offer(services, call, claimed), timeout_s)
+    exchange = _without_number(services.buyer.ask(call, _offer(services, call, claimed), timeout_s))
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     _log_call(call, claimed, exchange)
     _tell_the_gates(services, claimed, ticket, exchange, verdict)
@@ -173,6 +173,13 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: st
     if kept and move.outcome is not None:
         tell_outcome(services, claimed.lead_id, move.outcome)
     return following
+
+
+def _without_number(exchange: Exchange) -> Exchange:
+    """Leave a sale's number out of what is kept of its answer: an alarm must not tell a number that is withheld."""
+    if not isinstance(exchange.answer, Sale):
+        return exchange
+    return replace(exchange, raw=exchange.raw.replace(exchange.answer.phone_number, "***"))
 
 
 def _offer(services: Services, call: Call, row: LeadRow) -> Offer:
