@@ -84,8 +84,12 @@ class StoredGates:
         self.reset()
         now = self._now_ms()
         until_ms = to_ms(until) if until else None
+        known = self._hash(self._gate(scope))
+        if known.get("until") == "0":
+            return False  # closed by hand: no cap that is met meanwhile makes it shorter
         self._ledger.close_gate(GateRow(self._remembered + scope, code, reason, now, until_ms))
-        if not self._put(scope, code, reason, now, until_ms):
+        is_new = self._put(scope, code, reason, now, until_ms)
+        if not is_new and until_ms is not None:
             return False
         log.warning("gate.closed", scope=scope, code=code, reason=reason, until=_iso(until_ms) if until_ms else None)
         return True
