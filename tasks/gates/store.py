@@ -25,9 +25,11 @@ HOLD_MS: Final = {Heard.WAIT: (1000, 2000, 4000, 4400), Heard.SLOW: (400, 800, 1
 LONGEST_RETRY_AFTER_S: Final = 30.0
 COLD_PLACES: Final = 2
 COLD_MS: Final = 300
-IDLE_MS: Final = 10_000
+IDLE_MS: Final = 2_000
 POLL_MS: Final = 60
-WARM_PLACES: Final = 64
+LONGEST_POLL_MS: Final = 600
+NARROW_PLACES: Final = 4
+WIDE_PLACES: Final = 64
 
 
 class StoredGates:
@@ -50,7 +52,17 @@ class StoredGates:
         ticket = uuid.uuid4().hex
         answer = self._admit(
             keys=[self._gate(scope), self._pace, self._flight],
-            args=[ticket, budget_ms, COLD_PLACES, COLD_MS, IDLE_MS, POLL_MS],
+            args=[
+                ticket,
+                budget_ms,
+                COLD_PLACES,
+                COLD_MS,
+                IDLE_MS,
+                POLL_MS,
+                LONGEST_POLL_MS,
+                NARROW_PLACES,
+                WIDE_PLACES,
+            ],
         )
         match answer:
             case ["go"]:
@@ -71,7 +83,8 @@ class StoredGates:
         growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
         wish = round(min(max(retry_after_s, 0.1), LONGEST_RETRY_AFTER_S) * 1000) if retry_after_s is not None else 0
         answer = self._heard(
-            keys=[self._pace, self._flight], args=[ticket, heard.value, code or "", reason, growth, wish, WARM_PLACES]
+            keys=[self._pace, self._flight],
+            args=[ticket, heard.value, code or "", reason, growth, wish, WIDE_PLACES, IDLE_MS, NARROW_PLACES],
         )
         match answer:
             case ["closed", until]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from tasks.gates import Go, Heard, StoredGates, Wait
-from tasks.gates.store import COLD_PLACES, HOLD_MS, WARM_PLACES
+from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, WIDE_PLACES
 
 SCOPE = "category:16001"
 
@@ -21,6 +21,12 @@ def go(gates: StoredGates) -> Go:
     return answer
 
 
+def burst(shared, size: int) -> list[Go]:
+    """Ask for so many calls at once, and give those that may go."""
+    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(size)]
+    return [answer for answer in answers if isinstance(answer, Go)]
+
+
 def pass_the_hold(shared) -> None:
     """Make the hold's end come now: the store's clock is its own, so its record is moved instead."""
     shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
@@ -33,12 +39,61 @@ def test_a_buyer_that_has_not_answered_of_late_is_tried_by_few_calls_at_once(sha
     assert all(answer.seconds < 0.2 for answer in answers if isinstance(answer, Wait))
 
 
-def test_one_good_answer_opens_the_way_for_all(shared):
+def test_a_burst_at_a_buyer_that_had_little_to_do_goes_out_in_growing_steps(shared):
+    """Maintenance that begins between two leads must not be found out by a call of every thread of every worker."""
     hear(shared.gates(), go(shared.gates()), Heard.WELL)
 
-    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(100)]
+    steps = []
+    while sum(steps) < 4 * WIDE_PLACES:
+        tickets = burst(shared, 4 * WIDE_PLACES)
+        steps.append(len(tickets))
+        for ticket in tickets:
+            hear(shared.gates(), ticket, Heard.WELL)
 
-    assert all(isinstance(answer, Go) for answer in answers)
+    assert steps[0] == NARROW_PLACES
+    assert steps == sorted(steps)
+    assert steps[-1] == 4 * WIDE_PLACES
+
+
+def test_a_way_that_is_no_longer_used_narrows_again(shared):
+    tickets: list[Go] = []
+    while len(tickets) < 2 * WIDE_PLACES:
+        tickets = burst(shared, 2 * WIDE_PLACES)
+        for ticket in tickets:
+            hear(shared.gates(), ticket, Heard.WELL)
+
+    for _ in range(8):
+        # A second is over; the store's clock is its own, so its record is moved instead.
+        shared.store.hset("pingpost:XYZ:live:pace", mapping={"looked": 0, "full": 0})
+        hear(shared.gates(), go(shared.gates()), Heard.WELL)
+
+    assert len(burst(shared, 20)) == NARROW_PLACES
+
+
+def test_leads_that_wait_for_a_place_come_again_the_later_the_more_they_are(shared):
+    hear(shared.gates(), go(shared.gates()), Heard.WELL)
+    tickets = burst(shared, NARROW_PLACES)
+    waits = [shared.gates().admit(SCOPE, 5000).seconds for _ in range(1000)]
+    assert max(waits[:8]) < 0.1
+    assert min(waits[-8:]) >= LONGEST_POLL_MS / 1000
+    assert max(waits) < 1.4 * LONGEST_POLL_MS / 1000
+
+    hear(shared.gates(), tickets[0], Heard.NOTHING)
+    go(shared.gates())
+    assert shared.gates().admit(SCOPE, 5000).seconds < 0.1
+
+
+def test_a_wish_to_come_back_at_once_is_granted_once(shared):
+    """A Retry-After of 0 for a minute would otherwise be ten calls a second."""
+    waits = []
+    for _ in range(5):
+        hear(shared.gates(), go(shared.gates()), Heard.WAIT, retry_after_s=0)
+        waits.append(shared.gates().admit(SCOPE, 5000).seconds)
+        pass_the_hold(shared)
+
+    assert 0.08 < waits[0] < 0.15
+    assert waits[1] > 0.8 * HOLD_MS[Heard.WAIT][0] / 1000
+    assert waits[4] > 0.8 * HOLD_MS[Heard.WAIT][3] / 1000
 
 
 def test_maintenance_stops_every_worker_after_the_first_answer(shared):
@@ -107,9 +162,9 @@ def test_good_answers_after_a_hold_widen_the_way_until_it_is_open(shared):
         while not any(line["event"] == "gate.opened" for line in lines):
             hear(shared.gates(), go(shared.gates()), Heard.WELL)
             tries += 1
-            assert 2 ** (tries - 1) < WARM_PLACES
+            assert 2 ** (tries - 1) < WIDE_PLACES
 
-    assert all(isinstance(shared.gates().admit(SCOPE, 5000), Go) for _ in range(WARM_PLACES * 2))
+    assert all(isinstance(shared.gates().admit(SCOPE, 5000), Go) for _ in range(WIDE_PLACES * 2))
 
 
 def test_a_good_answer_to_a_call_from_before_the_hold_does_not_end_it(shared):
