@@ -12,6 +12,7 @@ from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LedgerError
+from tasks.outbox import BROKER_AWAY
 from tasks.services import Services
 from tasks.steps import GoOn, Later, Stop, end, take
 
@@ -51,8 +52,15 @@ class Step(Task):
         self.request.chain = None
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
-        """End the lead of a task that a fault of ours broke, and keep the cause with the dead letters."""
+        """End the lead of a task that a fault of ours broke, and keep the cause with the dead letters.
+
+        Celery also comes here when the next link could not be published. That is no fault of ours and no end: the
+        ledger knows where the lead stands, and the sweep goes on from there.
+        """
         lead_id = str(args[0]) if args else str(kwargs.get("lead_id", ""))
+        if isinstance(exc, BROKER_AWAY):
+            log.warning("broker.away", lead_id=lead_id, task=self.name, reason=type(exc).__name__)
+            return
         cause = _cause(exc)
         log.error("alarm", lead_id=lead_id, task=self.name, reason="a fault of ours", cause=cause)
         try:
@@ -63,7 +71,11 @@ class Step(Task):
                 end(self.services, row, Status.FAILED, stage, "a fault of ours; see the dead letters")
         except LedgerError:
             log.warning("ledger.away", lead_id=lead_id, stage="failure")
-        self.app.bury(self.name, lead_id, cause)
+        try:
+            self.app.bury(self.name, lead_id, cause)
+        except BROKER_AWAY as away:
+            # Raised from here, it would leave the message neither acknowledged nor rejected for ever.
+            log.warning("broker.away", lead_id=lead_id, task=self.name, reason=type(away).__name__)
 
 
 def _cause(exc: BaseException) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -14,12 +15,12 @@ from tasks.core.outcome import Outcome
 from tasks.ledger import LedgerError
 from tasks.ledger.rows import Untold, from_ms
 from tasks.services import Services
-from tasks.telling import aged
+from tasks.telling import aged, is_no_list
 
 log = structlog.stdlib.get_logger()
 
-# kombu and redis-py raise their own errors, and those of sockets, for a broker that is away.
-BROKER_AWAY: Final = (OperationalError, RedisError, OSError, TimeoutError)
+# kombu, py-amqp and redis-py raise their own errors, and those of sockets, for a broker that is away or that refuses.
+BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
 
 
 def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
@@ -30,15 +31,23 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
     except LedgerError:
         log.warning("outcome.untold", lead_id=lead_id, reason="the ledger is away")
         return
-    if untold is not None:
-        tell(services, untold)
+    if untold is not None and not tell(services, untold):
+        _remember_the_line(services, lead_id)
+
+
+def tell_again(services: Services, untold: Untold) -> bool:
+    """Tell an outcome that a crash or a broker's absence left untold; its log line too, if the crash took that."""
+    if not untold.logged:
+        log_outcome(untold.outcome)
+        _remember_the_line(services, untold.lead_id)
+    return tell(services, untold)
 
 
 def tell(services: Services, untold: Untold) -> bool:
-    """Tell one outcome to the exchange and to all who wait for it, then mark it told."""
+    """Tell one outcome to the exchange and to all who wait for it, then mark it told. False: it could not be."""
     now = from_ms(untold.now_ms)
     try:
-        services.teller.tell(untold.outcome, untold.replies, now)
+        _tell_all(services, untold, now)
         services.ledger.mark_told(untold)
     except (*BROKER_AWAY, LedgerError) as away:
         log.warning("outcome.untold", lead_id=untold.lead_id, reason=type(away).__name__)
@@ -48,11 +57,27 @@ def tell(services: Services, untold: Untold) -> bool:
     return True
 
 
+def _tell_all(services: Services, untold: Untold, now: datetime) -> None:
+    try:
+        services.teller.tell(untold.outcome, untold.replies, now)
+    except BROKER_AWAY as fault:
+        if not is_no_list(fault):
+            raise
+        log.warning("outcome.untold", lead_id=untold.lead_id, reason="reply_to is no list")
+
+
 def log_outcome(message: Mapping[str, Any]) -> None:
     """Write the one line of a lead's outcome; the buyer's phone number only by its last two digits."""
     number = message.get("phone_number")
     line = {**message, "phone_number": f"***{str(number)[-2:]}"} if number else dict(message)
     log.info("lead.outcome", **line)
+
+
+def _remember_the_line(services: Services, lead_id: str) -> None:
+    try:
+        services.ledger.mark_logged(lead_id)
+    except LedgerError:
+        log.warning("ledger.away", lead_id=lead_id, stage="outcome")
 
 
 def _is_late(outcome: Mapping[str, Any], now: datetime) -> bool:

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from kombu import Connection, Exchange
+from kombu.exceptions import OperationalError
 from kombu.pools import producers
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from tasks.ledger.rows import Reply
+from tasks.ledger.rows import Reply, storable
 
 EXCHANGE: Final = "outcomes"
 LIST_LIFE_S: Final = 3600
@@ -30,6 +32,7 @@ class Teller(Protocol):
 
         Raises:
             OSError, kombu.exceptions.OperationalError: the broker is away; somebody may have been told.
+            redis.exceptions.ResponseError, kombu.exceptions.OperationalError: `is_no_list`; all others have been told.
         """
         ...
 
@@ -48,12 +51,20 @@ class BrokerTeller:
         """See `Teller.tell`."""
         with self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
             self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
+            unfit: Exception | None = None
             for reply in replies:
                 message = aged(outcome, now, replayed=reply.replayed or replayed)
-                if reply.medium == "list":
-                    self._push(reply.address, message)
-                else:
-                    self._publish(producer, message, reply=reply)
+                try:
+                    if reply.medium == "list":
+                        self._push(reply.address, message)
+                    else:
+                        self._publish(producer, message, reply=reply)
+                except (ResponseError, OperationalError) as fault:
+                    if not is_no_list(fault):
+                        raise
+                    unfit = fault
+        if unfit is not None:
+            raise unfit
 
     def _publish(
         self, producer: Any, message: Mapping[str, Any], *, exchange: Exchange | None = None, reply: Reply | None = None
@@ -84,6 +95,12 @@ class BrokerTeller:
             pipe.execute()
 
 
+def is_no_list(fault: Exception) -> bool:
+    """Whether a reply address is a Redis key of another type: a stranger's mistake, which telling again cannot mend."""
+    # redis-py puts the command before the server's words, kombu wraps them.
+    return isinstance(fault, ResponseError | OperationalError) and "WRONGTYPE Operation" in str(fault)
+
+
 def aged(outcome: Mapping[str, Any], now: datetime, *, replayed: bool) -> dict[str, Any]:
     """Give an outcome as it is told at `now`: the same but for `late` and `replayed`."""
     told = dict(outcome)
@@ -96,4 +113,5 @@ def aged(outcome: Mapping[str, Any], now: datetime, *, replayed: bool) -> dict[s
 
 
 def _encode(message: Mapping[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+    # A buyer's words may hold half a surrogate pair, which no encoding takes: they must not keep an outcome untold.
+    return storable(json.dumps(message, separators=(",", ":"), ensure_ascii=False))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar, cast
 
 import structlog
 from celery import Task, shared_task
@@ -11,12 +13,14 @@ from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LeadRow, LedgerError, Move
-from tasks.outbox import tell
+from tasks.outbox import BROKER_AWAY, tell_again
 from tasks.sell import sale_of
 from tasks.services import Services
 from tasks.steps import end, expire
 
 log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
 
 # A message that has not led to a claim for so long after it was due is taken for lost.
 LOST_MESSAGE_MS: Final = 5_000
@@ -39,11 +43,26 @@ def sweep(self: Task) -> None:
     services = cast("Services", self.app.services)
     try:
         for row in services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE):
-            mend(services, row)
+            _alone(row.lead_id, partial(mend, services, row))
         for untold in services.ledger.untold(older_than_ms=UNTOLD_MS, limit=AT_ONCE):
-            tell(services, untold)
+            if _alone(untold.lead_id, partial(tell_again, services, untold)) is False:
+                break  # the broker is away: each of the others would wait for it in vain
     except LedgerError:
         log.warning("ledger.away", stage="sweep")
+    except BROKER_AWAY as away:
+        log.warning("broker.away", stage="sweep", reason=type(away).__name__)
+
+
+def _alone(lead_id: str, see_to: Callable[[], T]) -> T | None:
+    """See to one lead. A fault of ours in it is an alarm, and must not leave all others lying."""
+    try:
+        return see_to()
+    except (LedgerError, *BROKER_AWAY):
+        raise
+    except Exception as fault:  # noqa: BLE001 - see above
+        cause = type(fault).__name__
+        log.error("alarm", lead_id=lead_id, stage="sweep", reason="a fault of ours", cause=cause)  # noqa: TRY400
+        return None
 
 
 def mend(services: Services, row: LeadRow) -> None:
