@@ -159,9 +159,8 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
 def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: str, timeout_s: float) -> Next:
     exchange = _without_number(services.buyer.ask(call, _offer(services, call, claimed), timeout_s))
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
-    _log_call(call, claimed, exchange)
-    _tell_the_gates(services, claimed, ticket, exchange, verdict)
     move, following = _move(services, call, claimed, verdict)
+    _log_call(call, claimed, exchange)
     kept = _persist(lambda: services.ledger.settle(claimed, exchange, move))
     alarm = getattr(verdict, "alarm", None)
     if not kept:
@@ -172,6 +171,8 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: st
         log.error("alarm", lead_id=claimed.lead_id, stage=_stage(call).value, reason=alarm, answer=exchange.raw)
     if kept and move.outcome is not None:
         tell_outcome(services, claimed.lead_id, move.outcome)
+    # Last, since a state store that hangs must keep neither the ledger nor the producer waiting for a sale.
+    _tell_the_gates(services, claimed, ticket, exchange, verdict)
     return following
 
 
