@@ -175,7 +175,6 @@ def test_masking_never_raises_and_leaves_one_printable_line(text: str, identity:
     assert Masker([KEY], identity).mask(text).isprintable()
 
 
-@given(st.text(st.characters(codec="utf-8")))
+@given(st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="@")))
 def test_a_text_that_holds_nothing_secret_stays_as_it_is(text: str) -> None:
-    assume(text.isprintable() and "@" not in text)
     assert Masker([KEY], {}).mask(text) == text
