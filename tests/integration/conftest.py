@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import amqp
@@ -80,6 +79,15 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield House(installation, buyer, upstream, Operator(installation.broker_url))
 
 
+@dataclass(frozen=True)
+class Town:
+    """A smaller house: an installation without Flower, its buyer and its upstream."""
+
+    installation: Installation
+    buyer: Sandbox
+    upstream: Upstream
+
+
 class Neighbours:
     """Installations with settings of their own, on the embedded broker."""
 
@@ -87,14 +95,14 @@ class Neighbours:
         self._factory = factory
         self._stack = stack
 
-    def move_in(self, scenario: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[Installation, Upstream]:
+    def move_in(self, scenario: Mapping[str, Any], environment: Mapping[str, str]) -> Town:
         """Start one without Flower."""
         buyer = self._stack.enter_context(Sandbox(scenario))
         folder = self._factory.mktemp("neighbour")
         installation = self._stack.enter_context(installed(folder, buyer, environment, "--no-flower"))
         upstream = Upstream(installation.broker_url)
         self._stack.callback(upstream.close)
-        return installation, upstream
+        return Town(installation, buyer, upstream)
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +110,6 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbours]
     """Starts installations for a module, and stops them after it."""
     with ExitStack() as stack:
         yield Neighbours(tmp_path_factory, stack)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty folder."""
-    return tmp_path
 
 
 def empty_broker(url: str) -> None:

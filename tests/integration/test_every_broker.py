@@ -41,6 +41,8 @@ def told(house: House) -> dict[str, Outcome]:
     told = house.upstream.sell(*together)
     for lead_id in ("m-last-of-the-day", "m-capped", "m-capped-2"):
         told += house.upstream.sell(lead(lead_id, numcategory=16005))
+        if lead_id == "m-capped":
+            house.installation.wait_for_line("gate.closed", scope="category:16005")
     return {outcome["lead_id"]: outcome for outcome in told}
 
 
