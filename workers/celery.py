@@ -29,6 +29,7 @@ from workers.transport import transport_options
 log = structlog.stdlib.get_logger()
 
 LONGEST_COUNTDOWN_S: Final = 30.0
+CONFIRM_S: Final = 5
 ROUTES: Final = {
     ping.ping.name: {"queue": PING},
     post.post.name: {"queue": POST},
@@ -64,6 +65,11 @@ class PingPost(Celery):
         """What a step needs."""
         return self.wiring.services
 
+    def send_task(self, *arguments: Any, **options: Any) -> Any:
+        """Publish a task. A broker under alarm takes what is sent and confirms nothing: nobody waits for ever."""
+        options.setdefault("confirm_timeout", CONFIRM_S)
+        return super().send_task(*arguments, **options)
+
     def countdown(self, seconds: float) -> float:
         """Give a delay as the broker can keep it: quorum queues delay by whole seconds."""
         seconds = min(seconds, LONGEST_COUNTDOWN_S)
@@ -79,6 +85,7 @@ class PingPost(Celery):
                 declare=[dead],
                 headers={"x-reason": cause, "x-task": task},
                 delivery_mode=2,
+                confirm_timeout=CONFIRM_S,
                 retry=True,
                 retry_policy={"max_retries": 3, "interval_start": 0.2},
             )
@@ -95,6 +102,7 @@ def build(settings: Settings) -> PingPost:
     app = PingPost("pingpost")
     app.settings = settings
     app.conf.update(configuration(settings, places.broker_url))
+    app.steps["consumer"].add("workers.worker:Topology")
     return app
 
 

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from kombu import Connection
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tasks.buyers.http import BuyerConfig, HttpBuyer
 from tasks.buyers.registry import load_mapping, load_protocol
@@ -29,6 +31,11 @@ from workers.settings import PREFIX, Settings, SettingsError
 from workers.transport import transport_options
 
 T = TypeVar("T")
+
+
+# redis-py's own retries wait for up to half a minute in all: a step has a deadline, and says itself what comes again.
+# Once more, at once, mends a connection that was closed while idle.
+_ONCE_MORE = Retry(NoBackoff(), 1)
 
 
 class Wiring:
@@ -62,7 +69,11 @@ class Wiring:
     def store(self) -> Redis:
         """The state store's client, which decodes what it reads."""
         return Redis.from_url(
-            for_redis_py(self.places.state_url), decode_responses=True, socket_timeout=2, socket_connect_timeout=1
+            for_redis_py(self.places.state_url),
+            decode_responses=True,
+            socket_timeout=2,
+            socket_connect_timeout=1,
+            retry=_ONCE_MORE,
         )
 
     @cached_property
@@ -78,7 +89,9 @@ class Wiring:
         connection = Connection(broker_url, transport_options=transport_options(broker_url, self.settings.concurrency))
         lists = None
         if is_store(broker_url):
-            lists = Redis.from_url(for_redis_py(broker_url), socket_timeout=5, socket_connect_timeout=1)
+            lists = Redis.from_url(
+                for_redis_py(broker_url), socket_timeout=5, socket_connect_timeout=1, retry=_ONCE_MORE
+            )
         return BrokerTeller(connection, lists)
 
     @cached_property

@@ -24,11 +24,24 @@ REASON_HEADER: Final = "x-reason"
 QueueType = Literal["classic", "quorum"]
 
 outcomes = Exchange(OUTCOMES, type="topic", durable=True)
-dead_letters = Exchange(DEAD, type="fanout", durable=True)
+# A topic that takes everything: on Redis a fanout is publish and subscribe, which keeps nothing.
+dead_letters = Exchange(DEAD, type="topic", durable=True)
 leads = Queue(LEADS, durable=True)
 leads_dead = Queue(LEADS_DEAD, durable=True)
 calls = Queue(CALLS, durable=True)
-dead = Queue(DEAD, exchange=dead_letters, durable=True)
+dead = Queue(DEAD, exchange=dead_letters, routing_key="#", durable=True)
+
+
+def declare_beside(connection: Any) -> None:
+    """Declare what stands beside the workers' own queues and the front door's.
+
+    RabbitMQ drops a dead letter for which there is no exchange, upstream binds to `outcomes` before the first one is
+    told, and what is sent to `calls` before it is there is lost.
+    """
+    with connection.channel() as channel:
+        outcomes(channel).declare()
+        for queue in (dead, calls):
+            queue(channel).declare()
 
 
 def task_queues(queue_type: QueueType) -> tuple[Queue, ...]:

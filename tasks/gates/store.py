@@ -46,6 +46,7 @@ class StoredGates:
         self._pace = f"{self._prefix}pace"
         self._flight = f"{self._prefix}flight"
         self._scopes = f"{self._prefix}scopes"
+        self._whole = f"{self._prefix}whole"  # missing: the store has forgotten everything
 
     def admit(self, scope: str, budget_ms: int) -> Admission:
         """See `Gates.admit`."""
@@ -94,7 +95,7 @@ class StoredGates:
 
     def close(self, scope: str, *, code: int | None, reason: str, until: datetime | None) -> bool:
         """See `Gates.close`. The ledger first: a store that is gone tomorrow must not open a cap."""
-        self.reset()
+        self._open_what_is_over()
         now = self._now_ms()
         until_ms = to_ms(until) if until else None
         known = self._hash(self._gate(scope))
@@ -130,6 +131,7 @@ class StoredGates:
     def restore(self) -> None:
         """Tell a store that has forgotten them which gates are closed."""
         now = self._now_ms()
+        self._store.set(self._whole, "1")
         for row in self._ledger.closed_gates():
             ours = row.scope.startswith("test/") == bool(self._remembered)
             if ours and (row.until_ms is None or row.until_ms > now):
@@ -137,7 +139,15 @@ class StoredGates:
                 self._put(scope, row.code, row.reason, row.since_ms, row.until_ms)
 
     def reset(self) -> list[Gate]:
-        """Open the gates whose time is over, and log each reset once, however many ask at the same time."""
+        """Open the gates whose time is over, and log each reset once, however many ask at the same time.
+
+        A store that was emptied since is told again which gates are closed.
+        """
+        if not self._store.exists(self._whole):
+            self.restore()
+        return self._open_what_is_over()
+
+    def _open_what_is_over(self) -> list[Gate]:
         now = self._now_ms()
         opened = []
         for row in self._ledger.closed_gates():

@@ -61,6 +61,15 @@ def test_a_gate_closes_once_however_many_workers_meet_the_cap_together(shared):
     assert [line["event"] for line in lines].count("gate.closed") == 1
 
 
+def test_a_store_that_was_emptied_is_told_again_which_gates_are_closed(shared):
+    close(shared.gates())
+    shared.store.flushdb()
+
+    shared.gates().reset()
+
+    assert isinstance(shared.gates().admit("category:16001", 1000), Capped)
+
+
 def test_a_gate_whose_time_is_over_lets_leads_pass_even_if_no_beat_opens_it(shared):
     close(shared.gates(), until=PAST)
 
