@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
+from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -18,6 +19,8 @@ from defusedxml.ElementTree import fromstring
 
 from tasks.buyers.mapping import AnswerMapping, canonical
 
+# The whole answer on one line, as a form would send it: `price=12.50&token=abc`.
+_QUERY: Final = re.compile(r"[\w.-]{1,64}=[^&=\r\n]*(?:&[\w.-]{1,64}=[^&=\r\n]*)+", re.ASCII)
 DEEPEST: Final = 32
 LONGEST_NAME: Final = 64
 
@@ -205,6 +208,10 @@ def _pair(members: list[tuple[str, str]], path: Path, mapping: AnswerMapping) ->
 def _of_lines(text: str) -> Iterator[Leaf]:
     if _CONTROL.search(text):
         raise NoLeavesError("control characters")
+    if _QUERY.fullmatch(text.strip()):
+        for name, value in parse_qsl(text.strip(), keep_blank_values=True):
+            yield Leaf((canonical(name),), value.strip())
+        return
     for line in _LINE_END.split(text):
         name, equals, value = line.partition("=")
         if not line.strip():

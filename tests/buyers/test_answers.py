@@ -159,6 +159,15 @@ def test_what_is_no_pair_of_name_and_value_says_nothing(body: Any) -> None:
     assert read(body).price is None
 
 
+def test_a_single_line_may_be_written_as_a_form_is() -> None:
+    assert read("errorCode=5000&reason=No+coverage%21") == Facts(code=5000, reason="No coverage!")
+    assert read("price=12.50&token=abc&duration=60") == read("price=12.50\ntoken=abc\nduration=60")
+
+
+def test_an_ampersand_in_a_line_among_others_is_part_of_its_value() -> None:
+    assert read("price=12.50\ntoken=a&b=c").token == "a&b=c"
+
+
 def test_blank_lines_between_lines_say_nothing() -> None:
     assert read("\n price = 9.50 \r\n\r\n token=t\r").token == "t"
 

@@ -124,6 +124,10 @@ def test_words_beside_an_accepted_bid_do_not_undo_it() -> None:
     assert judged(accepted=True, reason="matched one buyer", price=PRICE, token="t") == Bid(PRICE, "t")
 
 
+def test_a_phone_number_beside_price_and_token_leaves_a_bid_a_bid() -> None:
+    assert judged(accepted=True, price=PRICE, token="t", phone_number=NUMBER) == Bid(PRICE, "t")
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [

@@ -139,7 +139,7 @@ def _is_listed(text: str, protocol: Protocol) -> bool:
 
 
 def _bid(facts: Facts, code: int | None, *, listed: bool) -> Bid | Refusal:
-    if facts.phone_number is not None:
+    if facts.phone_number is not None and (facts.token is None or facts.price is None):
         raise _NotReadable("a phone number where a bid was due")
     if facts.accepted and listed:
         raise _NotReadable(f"accepted, and code {code}")
