@@ -29,6 +29,12 @@ from workers.transport import transport_options
 log = structlog.stdlib.get_logger()
 
 LONGEST_COUNTDOWN_S: Final = 30.0
+FLOWER: Final = {
+    # It listens on all interfaces unless it is told otherwise before it starts.
+    "FLOWER_ADDRESS": "127.0.0.1",
+    # The argument is the lead's id, which is what an operator looks for.
+    "FLOWER_TASKS_COLUMNS": "name,args,state,received,runtime,retries,worker",
+}
 CONFIRM_S: Final = 5
 ROUTES: Final = {
     ping.ping.name: {"queue": PING},
@@ -191,8 +197,8 @@ def _refuse(wrong: SettingsError) -> None:
 
 
 def _load() -> PingPost:
-    # Flower listens on all interfaces unless it is told otherwise before it starts.
-    os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")
+    for name, value in FLOWER.items():
+        os.environ.setdefault(name, value)
     try:
         return build(load())
     except SettingsError as wrong:
