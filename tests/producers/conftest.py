@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Sandbox
+from ops.sandbox.book import Sale
 from tests.integration.installation import Installation, installed
 from tests.servers.need import missing
 from tests.servers.rabbitmq import URL_VARIABLE, NoRabbitmq, start_rabbitmq
@@ -53,7 +54,7 @@ class Place:
             check=False,
         )
 
-    def sales(self, lead_id: str) -> list[dict[str, Any]]:
+    def sales(self, lead_id: str) -> list[Sale]:
         """What the buyer booked of a lead."""
         return [sale for sale in self.buyer.book()["sales"] if sale["customid"] == lead_id]
 
