@@ -28,12 +28,8 @@ class _Echo(BaseHTTPRequestHandler):
         told = ", ".join(f"{name} is {value}" for name, value in fields.items())
         answer = {"request": fields, "sorry": told}
         if fields["zipcode"] == REFUSED:
-            answer = {
-                "status": "rejected",
-                "errorCode": "5000",
-                "reason": f"Nobody wants it. {told}",
-                "request": fields,
-            }
+            reason = f"Nobody wants it. {told}"
+            answer = {"status": "rejected", "errorCode": "5000", "reason": reason, "request": fields}
         body = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
