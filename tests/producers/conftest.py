@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ops.sandbox import Sandbox
-from ops.sandbox.book import Sale
+from ops.sandbox.entries import Sale
 from tests.integration.installation import Installation, installed
 from tests.servers.need import missing
 from tests.servers.rabbitmq import URL_VARIABLE, NoRabbitmq, start_rabbitmq
