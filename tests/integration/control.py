@@ -44,7 +44,7 @@ class Operator:
             seen = []
             while (message := bound.get(accept=["json"])) is not None:
                 seen.append(message)
-            for message in reversed(seen):
+            for message in seen:
                 message.requeue()
             return [json.dumps([m.headers, m.properties, m.payload], default=str) for m in seen]
 

@@ -156,8 +156,8 @@ def _each_of(connection: Any, name: str, queue: Any, decide: Callable[[Any, Lett
         else:
             kept.append(message)
         yield letter
-    # From the last to the first, so that each goes back to the head and their order stays.
-    for message in reversed(kept):
+    # In their order: RabbitMQ puts each back to its place, kombu on Redis behind all others.
+    for message in kept:
         message.requeue()
 
 
