@@ -1,0 +1,1 @@
+"""What runs and watches pingpost: the sandbox buyer, the demo, and everything around."""

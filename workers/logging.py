@@ -11,11 +11,12 @@ import logging.config
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
-from tasks.buyers.registry import load_protocol
 
-from workers.settings import Settings
+from tasks.buyers.registry import load_protocol
+from workers.settings import TEST_KEY, Settings
 
 Event = MutableMapping[str, Any]
 
@@ -66,12 +67,7 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
 
 def configure(settings: Settings) -> None:
     """Set logging up for this process, once, before anything is logged."""
-    secrets = tuple(
-        secret
-        for secret in (settings.key.get_secret_value(), settings.broker_url, settings.state_url, settings.ledger_url)
-        if secret and secret != "test_mode"  # noqa: S105 - the buyer's public word for its test mode
-    )
-    redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets)
+    redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets_of(settings))
     as_json = settings.log_format == "json" or (settings.log_format is None and not sys.stdout.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -89,6 +85,20 @@ def configure(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     _route_the_standard_library(shared, last, level)
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """Give what must not stand in any text: the buyer's live key, and the passwords of the URLs."""
+    key = settings.key.get_secret_value()
+    urls = (settings.broker_url, settings.state_url, settings.ledger_url)
+    return tuple(filter(None, (key if key != TEST_KEY else None, *map(_password, urls))))
+
+
+def _password(url: str | None) -> str | None:
+    """Give a URL's password with the marks around it, so that a short one masks no ordinary word."""
+    user, at, _ = urlsplit(url or "").netloc.rpartition("@")
+    _, colon, password = user.partition(":")
+    return f":{password}@" if at and colon and password else None
 
 
 def _route_the_standard_library(shared: list[Any], last: Any, level: int) -> None:

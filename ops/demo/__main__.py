@@ -24,9 +24,9 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from workers.producer import Producer
 
 from ops.demo.leads import CAPPED, COUNT, Sample, samples
+from workers.producer import Producer
 
 START_S = 60
 OUTCOMES_S = 60
@@ -48,7 +48,7 @@ def main() -> int:
         sent = list(samples(run))
         outcomes = _sell((data / "broker-url").read_text().strip(), sent)
         faults = _faults(sent, outcomes, run, endpoints["sandbox"])
-        _show(outcomes, endpoints, faults)
+        _show(outcomes, faults)
         _where(data, facts, time.monotonic() - began)
         if keep:
             console.print("staying up; Ctrl-C ends it")
@@ -150,7 +150,7 @@ def _faults(sent: list[Sample], outcomes: dict[str, dict[str, Any]], run: str, s
     return faults
 
 
-def _show(outcomes: dict[str, dict[str, Any]], endpoints: dict[str, str], faults: list[str]) -> None:
+def _show(outcomes: dict[str, dict[str, Any]], faults: list[str]) -> None:
     table = Table("status", "code", "leads", "payout", title="what became of the leads")
     counts = Counter((outcome["status"], outcome.get("code")) for outcome in outcomes.values())
     payout = Decimal(0)
@@ -171,20 +171,14 @@ def _show(outcomes: dict[str, dict[str, Any]], endpoints: dict[str, str], faults
     if faults:
         console.print(*(f"[red]{fault}" for fault in faults), sep="\n")
     else:
-        console.print(
-            f"[green]every lead ended as the scenario says; the payouts equal the book of {endpoints['sandbox']}"
-        )
+        console.print("[green]every lead ended as the scenario says, and the payouts equal the sandbox's own book")
 
 
 def _where(data: Path, facts: dict[str, Any], took_s: float) -> None:
-    places = Table.grid(padding=(0, 2))
-    for name in ("flower", "ledger", "broker"):
-        if name in facts:
-            places.add_row(name, str(facts[name]))
-    places.add_row("log", str(data / "pingpost.log"))
-    places.add_row("buyer's book", str(data / "sandbox-book.jsonl"))
-    places.add_row("took", f"{took_s:.1f} s")
-    console.print(places)
+    places: dict[str, Any] = {name: facts[name] for name in ("flower", "ledger", "broker") if name in facts}
+    places |= {"log": data / "pingpost.log", "buyer's book": data / "sandbox-book.jsonl", "took": f"{took_s:.1f} s"}
+    for name, place in places.items():
+        console.print(f"{name:<13} {place}", soft_wrap=True)
 
 
 def _until_interrupted() -> None:

@@ -19,12 +19,12 @@ from workers.embedded import EmbeddedError
 from workers.folder import make_private
 from workers.house import AlreadyUp, House, HouseError
 from workers.lineup import Choice
-from workers.logging import Redaction
+from workers.logging import Redaction, secrets_of
 from workers.output import Lines, LogFiles
 from workers.part import PartFailed
 from workers.ports import LOOPBACK, is_free, pick_port
 from workers.services import Wiring
-from workers.settings import TEST_KEY, Settings, SettingsError
+from workers.settings import Settings, SettingsError
 
 FLOWER_PORT = 5555
 FAILED, BAD_SETTINGS, ALREADY_UP = 1, 2, 3
@@ -108,20 +108,15 @@ def _flower_port(port: int, *, asked: bool) -> int:
 
 def _run(settings: Settings, choice: Choice, *, plain: bool) -> bool:
     if plain:
-        output = Lines(sys.stdout.buffer, _redaction(settings))
+        output = Lines(sys.stdout.buffer, Redaction(frozenset(), secrets_of(settings)))
         house = House(settings, choice, output.log, output.take)
         output.on_lost = house.end
         return asyncio.run(house.run())
     logs = make_private(settings.data) / "logs"
-    with LogFiles(logs, _redaction(settings)) as files:
+    with LogFiles(logs, Redaction(frozenset(), secrets_of(settings))) as files:
         house = House(settings, choice, files.log, files.take)
         with Live(get_renderable=lambda: _screen(house, logs), console=Console(), refresh_per_second=4):
             return asyncio.run(house.run())
-
-
-def _redaction(settings: Settings) -> Redaction:
-    given = (settings.key.get_secret_value(), settings.broker_url, settings.state_url, settings.ledger_url)
-    return Redaction(frozenset(), tuple(secret for secret in given if secret and secret != TEST_KEY))
 
 
 _COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopping": "yellow", "stopped": "dim"}
