@@ -12,7 +12,8 @@ from kombu import Connection, Queue
 
 from tests.integration.installation import wait_for
 
-REPLY_S = 1.0
+REPLY_S = 5.0
+WORKERS = 2  # in an installation of its own: when as many have answered, all have
 
 
 class Operator:
@@ -24,12 +25,12 @@ class Operator:
 
     def inspect(self, what: str, *arguments: Any) -> dict[str, Any]:
         """Ask all workers, as `celery inspect` does."""
-        return getattr(self._app.control.inspect(timeout=REPLY_S), what)(*arguments) or {}
+        return getattr(self._app.control.inspect(timeout=REPLY_S, limit=WORKERS), what)(*arguments) or {}
 
     @contextmanager
     def nobody_takes(self, queue: str) -> Iterator[None]:
         """Let no worker take from a queue meanwhile."""
-        assert any(_ok(self._app.control.cancel_consumer(queue, reply=True, timeout=REPLY_S)))
+        assert any(_ok(self._app.control.cancel_consumer(queue, reply=True, timeout=REPLY_S, limit=WORKERS)))
         try:
             yield
         finally:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.integration.conftest import House
 from tests.integration.installation import lead, wait_for
+from workers.cli import main
 
 # One broker is enough for what does not depend on it.
 embedded = pytest.mark.parametrize("house", ["embedded"], indirect=True)
+each_broker = pytest.mark.parametrize("house", ["embedded", "rabbitmq"], indirect=True)
+
+
+def _here(house: House, folder: Path, *arguments: str, **environment: str) -> Result:
+    """Run a command in this process, where it does nothing but read: a process each would cost a second each."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PINGPOST_")]:
+            patch.delenv(name)
+        patch.chdir(folder)
+        return CliRunner().invoke(main, arguments, env={**house.installation.environment, **environment})
 
 
 def test_check_finds_everything_well(house: House):
@@ -58,8 +71,8 @@ def test_bad_settings_are_one_line_that_names_the_variable(
     bad = tmp_path / "bad"
     bad.write_text("this is = [no such file\n")
     given = {name: value.format(bad=bad) for name, value in environment.items()}
-    done = house.installation.command(command, **given)
-    assert done.returncode == 2, done
+    done = _here(house, tmp_path, command, **given)
+    assert done.exit_code == 2, done
     assert len(done.stderr.splitlines()) == 1
     assert all(f"PINGPOST_{name}" in done.stderr for name in named), done.stderr
 
@@ -86,8 +99,8 @@ def test_check_shows_how_a_captured_answer_is_read(
     """Each format the same way as over HTTP; what cannot be read is the exit code 1, never a guess."""
     captured = tmp_path / "answer"
     captured.write_bytes(body)
-    done = house.installation.command("check", "--answer", str(captured), "--call", call, "--json")
-    assert done.returncode == code, done
+    done = _here(house, tmp_path, "check", "--answer", str(captured), "--call", call, "--json")
+    assert done.exit_code == code, done
     assert read.items() <= json.loads(done.stdout).items()
 
 
@@ -120,6 +133,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+@each_broker
 def test_lead_and_report_tell_a_sale(house: House):
     """The story of a lead has its calls, token and end; the report has its payout on the buyer's day."""
     before = _payout(house)
@@ -138,6 +152,31 @@ def _payout(house: House) -> tuple[str, int] | None:
     return (rows[0]["payout"], rows[0]["sold"]) if rows else None
 
 
+@embedded
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("gates", "close", "category"),
+        ("gates", "open"),
+        ("dead", "drop", "leads", "1"),
+        ("dead", "show", "dead", "0"),
+        ("lead",),
+        ("report", "--since", "yesterday"),
+        ("submit", "nowhere.csv"),
+        ("check", "--answer", "nowhere.json"),
+        ("up", "--workers", "0"),
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_end_with_2(house: House, tmp_path: Path, arguments: tuple[str, ...]):
+    """Wrong usage is told from everything else by its code, and explained."""
+    done = _here(house, tmp_path, *arguments)
+    assert done.exit_code == 2, done
+    assert done.stderr
+    assert "Traceback" not in done.output
+
+
+@each_broker
 def test_what_is_no_lead_waits_with_the_dead(house: House):
     """It is listed with its reason, shown whole, put back, and dropped; each with its exit code."""
     body = b'{"firstname": "Hildegard", "zipcode": "33139"}'
@@ -172,6 +211,7 @@ def _dead(house: House) -> list[dict[str, Any]]:
     return found
 
 
+@each_broker
 def test_migrate_may_be_run_again_beside_running_workers(house: House):
     """The tables are in the newest form already."""
     done = house.installation.command("migrate")

@@ -104,3 +104,11 @@ def test_a_one_step_sale_under_the_floor_is_withheld(town: Town, told: dict[str,
     assert number not in town.installation.command("lead", "f-cheap-one-step", "--json").stdout
     rows = [row for row in town.installation.answer("report", "--json") if row["numcategory"] == 16001]
     assert [(row["possible"], row["possible_payout"], row["sold"]) for row in rows] == [(1, "3.00", 6)]
+
+
+def test_an_installation_that_is_stopped_ends_with_0(town: Town, told: dict[str, Outcome]):
+    """Every part ends by itself, and the last line says so."""
+    assert told
+    assert town.installation.stop() == 0
+    last = town.installation.lines()[-1]
+    assert (last["event"], last["killed"]) == ("up.stopped", False)

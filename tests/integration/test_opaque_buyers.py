@@ -48,9 +48,9 @@ def foreign(neighbours: Neighbours, tmp_path_factory: pytest.TempPathFactory) ->
     """A buyer of JSON in another language, whose next day begins in a moment."""
     zones = tmp_path_factory.mktemp("zones")
     settings = _settings("foreign_json", "get", "JSON")
-    zone, moment = soon(zones, 20)
+    zone, moment = soon(zones, 15)
     town = neighbours.move_in(_buyer("foreign_json"), {**settings, **zone})
-    if (moment - datetime.now(UTC)).total_seconds() < 5:  # a machine so slow is given more time
+    if (moment - datetime.now(UTC)).total_seconds() < 4:  # a machine so slow is given more time
         town.installation.stop()
         zone, moment = soon(zones, 90)
         town = neighbours.move_in(_buyer("foreign_json"), {**settings, **zone})
@@ -104,8 +104,6 @@ def test_an_operator_opens_and_closes_a_gate(opaque: Town):
     assert installation.command("gates", "open", "category:16002").returncode == 0
     assert installation.command("gates", "open", "category:16002").returncode == 1
     assert _sells(upstream, "o-2", numcategory=16002) == ["sold"]
-    assert installation.command("gates", "close", "category").returncode == 2
-    assert installation.command("gates", "open").returncode == 2
 
 
 def test_at_the_buyer_s_next_day_beat_opens_the_gate(foreign: tuple[Town, datetime]):

@@ -119,7 +119,7 @@ def test_celery_s_own_inspection_shows_ids_alone(house: House):
     assert lead_id in seen
     _assert_discreet(house, seen, "active")
     task = next(iter(_of(_tasks(house), "ping", lead_id)))
-    house.upstream.send(lead("w-waits", zipcode="00500", deadline_s=5))
+    house.upstream.send(lead("w-waits", zipcode="00500", deadline_s=2))
     for what in (("reserved",), ("scheduled",), ("query_task", task), ("stats",), ("conf",)):
         _assert_discreet(house, json.dumps(house.operator.inspect(*what), default=str), what[0])
     assert house.upstream.answer("w-waits")["status"] == "expired"
@@ -165,3 +165,12 @@ def test_every_token_and_price_of_the_ledger_stands_on_a_line_of_the_log(house: 
     priced = {(line["lead_id"], line.get("price")) for line in house.installation.lines("buyer.call")}
     assert ("w-sold", "12.50") in priced
     _assert_discreet(house, house.installation.log_text(), "the log")
+
+
+def test_an_installation_that_nothing_befell_warns_of_nothing(house: House, told: dict[str, Outcome]):
+    """Beyond what leads and buyers did: no part died, no broker, store or ledger was away, no outcome stayed untold."""
+    assert told
+    befell = {line["event"] for line in house.installation.lines() if line.get("level") in ("warning", "error")}
+    assert befell <= {"alarm", "gate.closed", "lead.buried"}
+    of_ours = [line for line in house.installation.lines("alarm") if "fault of ours" in line["reason"]]
+    assert of_ours == []
