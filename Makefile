@@ -30,8 +30,12 @@ install-dev: $(VENV)/.dev ## the same, with what tests and lint need
 demo: install ## sell 100 sample leads to the sandbox buyer (KEEP=1 stays up)
 	$(BIN)/python -m ops.demo $(if $(KEEP),--keep)
 
+# The pure part first: it is quick, and every branch of it must be taken.
+PURE := tests/core tests/properties tests/buyers
+
 test: install-dev ## run every test, on every broker and database at hand
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing
+	$(BIN)/python -m pytest $(PURE:%=--ignore=%)
 
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .
