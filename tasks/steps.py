@@ -151,7 +151,8 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
         # Found so by a repeated message: it waits as any other ping does.
         _persist(lambda: services.ledger.move(row, Move(State.RECEIVED, round(seconds * 1000))))
         return Later(seconds)
-    values = {"last_code": code, "last_reason": reason} if code else {}
+    # The buyer's own words, once it has said some, tell more than what we wait for.
+    values = {"last_code": code, "last_reason": reason} if code or row.last_reason is None else {}
     services.ledger.postpone(row, round(seconds * 1000), values)
     return Later(seconds)
 

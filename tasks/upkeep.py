@@ -27,6 +27,9 @@ LOST_MESSAGE_MS: Final = 5_000
 # A call that has brought nothing for so long after it must have ended died with its worker.
 DEAD_CALL_MS: Final = 3_000
 UNTOLD_MS: Final = 3_000
+# With so many messages in the queues, leads that stand still most likely wait for their turn: a second message for each
+# would make the queue longer still.
+LONG_QUEUE: Final = 100
 AT_ONCE: Final = 500
 
 
@@ -42,7 +45,10 @@ def sweep(self: Task) -> None:
     """See to leads that stand still and to outcomes that nobody was told of."""
     services = cast("Services", self.app.services)
     try:
-        for row in services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE):
+        rows = services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE)
+        if len(rows) > LONG_QUEUE and self.app.backlog() > LONG_QUEUE:
+            rows = [row for row in rows if not _queues(row)]
+        for row in rows:
             _alone(row.lead_id, partial(mend, services, row))
         for untold in services.ledger.untold(older_than_ms=UNTOLD_MS, limit=AT_ONCE):
             if _alone(untold.lead_id, partial(tell_again, services, untold)) is False:
@@ -51,6 +57,11 @@ def sweep(self: Task) -> None:
         log.warning("ledger.away", stage="sweep")
     except BROKER_AWAY as away:
         log.warning("broker.away", stage="sweep", reason=type(away).__name__)
+
+
+def _queues(row: LeadRow) -> bool:
+    """Whether a lead may just wait for its turn."""
+    return row.state in (State.RECEIVED, State.BID) and row.remaining_s > 0
 
 
 def _alone(lead_id: str, see_to: Callable[[], T]) -> T | None:

@@ -81,6 +81,22 @@ class PingPost(Celery):
         seconds = min(seconds, LONGEST_COUNTDOWN_S)
         return max(1, math.ceil(seconds)) if self.settings.queue_type == "quorum" else seconds
 
+    def backlog(self) -> int:
+        """Count the messages that wait for a worker to take a step.
+
+        Raises:
+            kombu.exceptions.OperationalError, OSError: the broker is away.
+        """
+        waiting = 0
+        with self.connection_for_write() as connection:
+            for name in (PING, POST):
+                try:
+                    declared = self.amqp.queues[name](connection.default_channel).queue_declare(passive=True)
+                except connection.channel_errors:
+                    continue  # on Redis an empty queue is none
+                waiting += declared.message_count
+        return waiting
+
     def bury(self, task: str, lead_id: str, cause: str) -> None:
         """Put a task that a fault of ours broke with the dead letters, its cause in the headers."""
         with self.producer_or_acquire() as producer:

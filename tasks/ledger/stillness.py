@@ -16,7 +16,8 @@ def standing_still(connection: Connection, *, message_ms: int, call_ms: int, lim
     """Find open leads that nobody seems to work on.
 
     A lead that waits (for its message) counts after `message_ms` beyond its due time, or as soon as its deadline has
-    passed; one in a call counts `call_ms` after the call must have ended, whatever its deadline.
+    passed; one in a call counts `call_ms` after the call must have ended, whatever its deadline. Those come first: they
+    are few, and a long queue must not hide them.
     """
     now = now_ms()
     waits = leads.c.state.in_(WAITING)
@@ -27,7 +28,7 @@ def standing_still(connection: Connection, *, message_ms: int, call_ms: int, lim
             and_(~waits, leads.c.due_at < now - call_ms),
         ),
     )
-    return [lead_row(row) for row in connection.execute(found.order_by(leads.c.due_at).limit(limit))]
+    return [lead_row(row) for row in connection.execute(found.order_by(waits, leads.c.due_at).limit(limit))]
 
 
 def closed_gates(connection: Connection) -> list[GateRow]:

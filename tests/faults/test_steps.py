@@ -114,8 +114,11 @@ def state(services: Services, lead_id: str) -> State:
 class App:
     """What a task asks of its application."""
 
-    def __init__(self, services: Services, bury: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, services: Services, bury: Callable[[], object] = lambda: None, backlog: Callable[[], int] = lambda: 0
+    ) -> None:
         self.services = services
+        self.backlog = backlog
         self._bury = bury
         self.buried: list[str] = []
 
@@ -257,15 +260,27 @@ def ended(services: Services) -> Services:
     return services
 
 
-def sweep(services: Services) -> None:
-    """Sweep once, as if some seconds had passed."""
+def sweep(services: Services, *, backlog: int = 0) -> list[str]:
+    """Sweep once, as if some seconds had passed, and give the leads that were started anew."""
+    started: list[str] = []
 
     class Swept:
-        app = App(services)
+        app = App(services, backlog=lambda: backlog)
+
+    class Started:
+        def __init__(self, lead_id: str, _call: Call) -> None:
+            self._lead_id = lead_id
+
+        def apply_async(self) -> None:
+            started.append(self._lead_id)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upkeep, "UNTOLD_MS", -1)
+        patch.setattr(upkeep, "LOST_MESSAGE_MS", -1)
+        patch.setattr(upkeep, "LONG_QUEUE", 2)
+        patch.setattr(upkeep, "sale_of", Started)
         upkeep.sweep.run.__func__(Swept())
+    return started
 
 
 def untold(services: Services) -> list[str]:
@@ -317,3 +332,29 @@ def test_a_lead_that_nobody_works_on_is_never_left_without_an_end(services: Serv
         sweep(sure)
 
     assert state(sure, "s-1") is State.EXPIRED
+
+
+def test_leads_that_wait_in_a_long_queue_get_no_second_message(services: Services):
+    """It would make the queue longer; where the broker has lost their messages, the queue is short."""
+    for number in range(4):
+        arrive(services, f"s-{number}")
+
+    assert sweep(services, backlog=500) == []
+    assert sorted(sweep(services)) == [f"s-{number}" for number in range(4)]
+
+
+def test_a_lead_that_expires_while_the_state_store_is_away_says_so(services: Services):
+    """The reason names what the lead waited for."""
+
+    class Away(Gates):
+        def admit(self, scope: str, budget_ms: int) -> Admission:
+            raise StoreTimeout
+
+    away = replace(services, gates=Away())
+    arrive(away, "s-1", deadline_s=0.3)
+    while take(away, Call.PING, "s-1") != Stop():
+        pass
+
+    row = away.ledger.lead("s-1")
+    assert row is not None
+    assert (row.state, row.last_reason) == (State.EXPIRED, "the state store is away")
