@@ -25,7 +25,7 @@ SCENARIO: Mapping[str, Any] = {
         {"call": "post", "zipcode": "05001", "code": 5000},
         {"call": "ping", "zipcode": "02000", "code": 2000},
         {"call": "ping", "zipcode": "00500", "fault": "http_500"},
-        {"call": "ping", "zipcode": "03000", "latency_ms": 1800},
+        {"call": "ping", "zipcode": "0300*", "latency_ms": 1800},
     ],
     "caps": [{"numcategory": 16005, "count": 1}],
 }

@@ -135,16 +135,16 @@ def test_the_same_id_with_other_content_is_invalid_and_changes_nothing(house: Ho
 
 def test_a_lead_sent_again_in_flight_is_told_to_both_at_the_end(house: House):
     """One sale, one announcement, and an answer to each sending, the second one marked as replayed."""
-    twice = lead("m-twice", zipcode="03000")
+    twice = lead("twice", zipcode="03000")
     house.upstream.send(twice, twice)
-    second = house.upstream.answer("m-twice", number=2)
-    first = house.upstream.answer("m-twice")
+    second = house.upstream.answer("twice", number=2)
+    first = house.upstream.answer("twice")
     unmarked = [{name: value for name, value in one.items() if name != "replayed"} for one in (first, second)]
     assert unmarked[0] == unmarked[1]
     assert {first.get("replayed"), second.get("replayed")} == {None, True}
     assert first["status"] == "sold"
-    assert [key for key, _ in wait_for(lambda: house.upstream.announced("m-twice"), 10)] == ["outcome.sold"]
-    assert [sale["customid"] for sale in house.buyer.book()["sales"]].count("m-twice") == 1
+    assert [key for key, _ in wait_for(lambda: house.upstream.announced("twice"), 10)] == ["outcome.sold"]
+    assert [sale["customid"] for sale in house.buyer.book()["sales"]].count("twice") == 1
 
 
 def test_every_outcome_is_announced_once_under_its_status(house: House, told: dict[str, Outcome]):

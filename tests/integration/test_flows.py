@@ -109,6 +109,7 @@ def test_a_one_step_sale_under_the_floor_is_withheld(town: Town, told: dict[str,
 def test_an_installation_that_is_stopped_ends_with_0(town: Town, told: dict[str, Outcome]):
     """Every part ends by itself, and the last line says so."""
     assert told
+    town.upstream.close()
     assert town.installation.stop() == 0
     last = town.installation.lines()[-1]
-    assert (last["event"], last["killed"]) == ("up.stopped", False)
+    assert (last["event"], last["killed"]) == ("up.stopped", [])

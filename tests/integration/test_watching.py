@@ -108,17 +108,17 @@ def test_celery_s_own_inspection_shows_ids_alone(house: House):
     """Tasks that run, that wait, and that are asked for by their id tell a lead's id and nothing of its caller."""
     seen = ""
     for number in range(5):  # a call is over before long: look while one is under way
-        lead_id = f"w-slow-{number}"
-        house.upstream.send(lead(lead_id, zipcode="03000"))
-        house.installation.buyer.wait_for(
-            lambda book: sum(call["zipcode"] == "03000" for call in book["calls"]) > number  # noqa: B023 - at once
+        house.upstream.send(lead(f"w-slow-{number}", zipcode="03001"))
+        house.buyer.wait_for(
+            lambda book: sum(call["zipcode"] == "03001" for call in book["calls"]) > number,  # noqa: B023 - at once
+            timeout_s=20,
         )
         seen = json.dumps(house.operator.inspect("active"))
-        if lead_id in seen:
+        if "w-slow-" in seen:
             break
-    assert lead_id in seen
+    assert "w-slow-" in seen
     _assert_discreet(house, seen, "active")
-    task = next(iter(_of(_tasks(house), "ping", lead_id)))
+    task = next(iter(_of(_tasks(house), "ping", "w-slow-0")))
     house.upstream.send(lead("w-waits", zipcode="00500", deadline_s=2))
     for what in (("reserved",), ("scheduled",), ("query_task", task), ("stats",), ("conf",)):
         _assert_discreet(house, json.dumps(house.operator.inspect(*what), default=str), what[0])
@@ -170,7 +170,9 @@ def test_every_token_and_price_of_the_ledger_stands_on_a_line_of_the_log(house: 
 def test_an_installation_that_nothing_befell_warns_of_nothing(house: House, told: dict[str, Outcome]):
     """Beyond what leads and buyers did: no part died, no broker, store or ledger was away, no outcome stayed untold."""
     assert told
-    befell = {line["event"] for line in house.installation.lines() if line.get("level") in ("warning", "error")}
+    loud = [line["event"] for line in house.installation.lines() if line.get("level") in ("warning", "error")]
+    # Other tests take a queue's consumers away for a while, which kombu tells.
+    befell = {event for event in loud if not event.startswith("Requeuing undeliverable message")}
     assert befell <= {"alarm", "gate.closed", "lead.buried"}
     of_ours = [line for line in house.installation.lines("alarm") if "fault of ours" in line["reason"]]
     assert of_ours == []
