@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks.buyers.http import BuyerConfig, HttpBuyer
+from tasks.buyers.mapping import AnswerMapping
 from tasks.buyers.registry import load_mapping, load_protocol
 from tasks.buyers.ziplist import Ziplist, load_ziplist
 from tasks.core.lead import Flow, Lead
@@ -53,6 +54,11 @@ class Wiring:
     def protocol(self) -> Protocol:
         """The buyer's tables, with the operator's categories."""
         return _named("CATEGORIES", lambda: load_protocol(self.settings.categories))
+
+    @cached_property
+    def mapping(self) -> AnswerMapping:
+        """How the buyer's answers are read."""
+        return _named("MAPPING", lambda: load_mapping(self.settings.mapping))
 
     @cached_property
     def ziplist(self) -> Ziplist | None:
@@ -97,8 +103,7 @@ class Wiring:
     @cached_property
     def buyer(self) -> HttpBuyer:
         """The buyer over HTTP."""
-        mapping = _named("MAPPING", lambda: load_mapping(self.settings.mapping))
-        return HttpBuyer(self.protocol, mapping, self.buyer_config)
+        return HttpBuyer(self.protocol, self.mapping, self.buyer_config)
 
     @cached_property
     def buyer_config(self) -> BuyerConfig:

@@ -60,6 +60,7 @@ def test_check_names_what_cannot_be_reached(house: House):
         ("check", {"PINGPOST_PING_URL": ""}, ("PING_URL",)),
         ("check", {"PINGPOST_DATA": "elsewhere"}, ("BROKER_URL",)),
         ("check", {"PINGPOST_MAPPING": "{bad}"}, ("MAPPING",)),
+        ("certify", {"PINGPOST_MAPPING": "{bad}"}, ("MAPPING",)),
         ("up", {"PINGPOST_ZIPLIST": "{bad}", "PINGPOST_DATA": "elsewhere"}, ("ZIPLIST",)),
         ("certify", {"PINGPOST_PARTNER_ID": ""}, ("PARTNER_ID",)),
     ],

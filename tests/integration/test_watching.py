@@ -40,7 +40,8 @@ def _get(house: House, path: str) -> str:
 
 
 def _tasks(house: House) -> dict[str, dict[str, Any]]:
-    return json.loads(_get(house, "/api/tasks"))
+    tasks: dict[str, dict[str, Any]] = json.loads(_get(house, "/api/tasks"))
+    return tasks
 
 
 def _workers(house: House) -> dict[str, Any]:

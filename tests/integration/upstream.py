@@ -151,7 +151,7 @@ class _ListDoor:
         self._client.lpush("leads", body)
 
     def answers(self, lead_id: str) -> list[dict[str, Any]]:
-        came: Sequence[Any] = self._client.lrange(f"mine.{lead_id}", 0, -1)  # type: ignore[assignment]  # not awaited
+        came: Sequence[Any] = self._client.lrange(f"mine.{lead_id}", 0, -1)
         return [json.loads(outcome) for outcome in reversed(came)]
 
     def close(self) -> None:

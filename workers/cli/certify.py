@@ -12,10 +12,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.panel import Panel
-from tasks.buyers.http import HttpBuyer
-from tasks.buyers.registry import load_mapping
 
 from tasks.buyers.certification import STEPS, Step, offer
+from tasks.buyers.http import HttpBuyer
 from tasks.buyers.port import Exchange
 from tasks.core.bid import Bid
 from tasks.core.money import Money
@@ -47,8 +46,8 @@ def command(*, as_json: bool) -> None:
             raise SettingsError(f"{PREFIX}PARTNER_ID: not set (the buyer gives it)")
         wiring = Wiring(settings)
         config = dataclasses.replace(wiring.buyer_config, key=TEST_KEY)
-        buyer = HttpBuyer(wiring.protocol, load_mapping(settings.mapping), config)
-    except (SettingsError, ValueError) as wrong:
+        buyer = HttpBuyer(wiring.protocol, wiring.mapping, config)
+    except SettingsError as wrong:
         click.echo(f"pingpost certify: {wrong}", err=True)
         sys.exit(2)
     right = True

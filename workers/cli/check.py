@@ -17,14 +17,13 @@ from sqlalchemy import text
 
 from tasks.buyers.answers import Facts, read_facts
 from tasks.buyers.letsmakealead.wire import interpret
-from tasks.buyers.registry import load_mapping, load_protocol
 from tasks.core.bid import Bid
 from tasks.core.protocol import Call
 from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
 from workers.places import without_password
 from workers.services import Wiring
-from workers.settings import Settings, SettingsError, load
+from workers.settings import SettingsError, load
 from workers.transport import transport_options
 
 _EPILOG = """\b
@@ -52,11 +51,11 @@ def command(*, answer: Path | None, call: str, http_status: int, content_type: s
     try:
         settings = load()
         if answer is not None:
-            read = _read(settings, Call(call), answer.read_bytes(), content_type, http_status)
+            read = _read(Wiring(settings), Call(call), answer.read_bytes(), content_type, http_status)
             _print({"call": call, **as_object(read)}, as_json=as_json)
             sys.exit(1 if isinstance(read, Unreadable) else 0)
         rows = list(_checks(Wiring(settings)))
-    except (SettingsError, ValueError) as wrong:
+    except SettingsError as wrong:
         click.echo(f"pingpost check: {wrong}", err=True)
         sys.exit(2)
     if as_json:
@@ -83,12 +82,12 @@ def as_object(answer: Answer) -> dict[str, Any]:
             return {"reading": type(answer).__name__.lower(), "why": why}
 
 
-def _read(settings: Settings, call: Call, body: bytes, content_type: str | None, http_status: int) -> Answer:
+def _read(wiring: Wiring, call: Call, body: bytes, content_type: str | None, http_status: int) -> Answer:
     """Read a captured answer just as one that has come over HTTP."""
-    protocol = load_protocol(settings.categories)
+    protocol = wiring.protocol
     facts: Facts | Unreadable = Unreadable(f"longer than {protocol.answer_bytes} bytes")
     if len(body) <= protocol.answer_bytes:
-        facts = read_facts(body, content_type, load_mapping(settings.mapping))
+        facts = read_facts(body, content_type, wiring.mapping)
     return interpret(call, facts, http_status, protocol)
 
 
