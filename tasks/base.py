@@ -13,8 +13,9 @@ from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LedgerError
 from tasks.outbox import BROKER_AWAY
+from tasks.results import GoOn, Later, Stop
 from tasks.services import Services
-from tasks.steps import GoOn, Later, Stop, end, take
+from tasks.steps import end, take
 
 log = structlog.stdlib.get_logger()
 

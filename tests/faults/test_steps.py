@@ -31,8 +31,9 @@ from tasks.core.states import State
 from tasks.core.validation import Defaults, read_lead
 from tasks.gates import Admission, Go
 from tasks.ledger import Arrival, Ledger, Reply, migrate
+from tasks.results import GoOn, Later, Stop
 from tasks.services import Rules, Services
-from tasks.steps import GoOn, Later, Stop, take
+from tasks.steps import take
 from tests.integration.installation import lead
 
 BID = Bid(Money(9_500_000), "t0ken", 60)

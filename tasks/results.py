@@ -1,0 +1,116 @@
+"""What a step writes down: from a verdict to the lead's next state, its outcome, and what becomes of the message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.core.bid import Bid
+from tasks.core.outcome import Outcome, Stage, Status
+from tasks.core.protocol import Call
+from tasks.core.retry import delay
+from tasks.core.sale import Sale
+from tasks.core.states import State
+from tasks.core.verdict import Accepted, Again, End, Sold, Verdict
+from tasks.ledger import LeadRow, Move
+from tasks.ledger.moves import READY
+from tasks.ledger.rows import from_ms, micros
+from tasks.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing more to do for this message: the lead has its outcome, or another copy has the lead."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The next link of the chain may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Take the step again in `seconds`."""
+
+    seconds: float
+
+
+Next = Stop | GoOn | Later
+
+
+def move_of(services: Services, call: Call, row: LeadRow, verdict: Verdict) -> tuple[Move, Next]:
+    """Turn a verdict into the lead's next state, and into what becomes of the message."""
+    match verdict:
+        case Accepted(bid):
+            return Move(State.BID, values=_bid_columns(bid)), GoOn()
+        case Sold(sale):
+            return Move(State.SOLD, outcome=_sold(services, row, call, sale), values=_sale_columns(call, sale)), Stop()
+        case Again(_, reason, code, retry_after_s):
+            tries = row.posts if call.sells else row.pings
+            seconds = delay(tries, max(row.remaining_s, 0), services.chance(), retry_after_s)
+            values = {"last_code": code, "last_reason": reason}
+            return Move(READY[call], round(seconds * 1000), values=values), Later(seconds)
+        case End(status, reason, code, _, bid, sale):
+            facts = _bid_columns(bid) if bid else {}
+            if sale:
+                facts |= _sale_columns(call, sale) | {"phone_number": None}
+            outcome = outcome_of(
+                row, status, stage_of(call), reason=reason, code=code, bid=bid, sale=sale if call.sells else None
+            )
+            return Move(State(status.value), outcome=outcome, values=facts), Stop()
+
+
+def _sold(services: Services, row: LeadRow, call: Call, sale: Sale) -> Outcome:
+    forward_by = from_ms(row.now_ms + services.protocol.forward_within_s * 1000)
+    return outcome_of(
+        row, Status.SOLD, stage_of(call), sale=sale, phone_number=sale.phone_number, forward_by=forward_by
+    )
+
+
+def outcome_of(
+    row: LeadRow, status: Status, stage: Stage, *, bid: Bid | None = None, sale: Sale | None = None, **facts: Any
+) -> Outcome:
+    """Give a lead's outcome: what the row knows, and what the last answer added."""
+    quoted = bid.price if bid else row.price_quoted
+    if quoted is None and row.call is Call.DIRECT_POST:
+        quoted = row.offered_price
+    duration_s = bid.duration_s if bid else row.duration_s
+    return Outcome(
+        lead_id=row.lead_id,
+        status=status,
+        stage=stage,
+        at=from_ms(row.now_ms),
+        numcategory=row.numcategory,
+        subid=row.subid,
+        customid=row.customid,
+        price_quoted=quoted,
+        price_confirmed=sale.price if sale else None,
+        duration_s=sale.duration_s if sale and sale.duration_s is not None else duration_s,
+        token=(bid.token if bid else None) or (sale.token if sale else None) or row.token,
+        test=row.test,
+        **facts,
+    )
+
+
+def stage_of(call: Call) -> Stage:
+    """Give the stage that a call belongs to."""
+    return Stage.POST if call.sells else Stage.PING
+
+
+def _bid_columns(bid: Bid) -> dict[str, Any]:
+    return {
+        "token": bid.token,
+        "price_quoted": micros(bid.price),
+        "duration_s": bid.duration_s,
+        "last_code": None,
+        "last_reason": None,
+    }
+
+
+def _sale_columns(call: Call, sale: Sale) -> dict[str, Any]:
+    values: dict[str, Any] = {"phone_number": sale.phone_number, "price_confirmed": micros(sale.price)}
+    if sale.duration_s is not None:
+        values["duration_s"] = sale.duration_s
+    if sale.token is not None and call is not Call.POST:
+        values["token"] = sale.token
+    return values
