@@ -76,7 +76,7 @@ def _nested_json(answer: Answer) -> str:
     if answer.phone_number is not None:
         groups.append(f'"call": {{"phone_number": {json.dumps(answer.phone_number)}}}')
     if answer.code is not None:
-        groups.append(f'"error": {{"code": {answer.code}, "description": {json.dumps(answer.reason)}}}')
+        groups.append(f'"error": {{"code": {answer.code}, "reason": {json.dumps(answer.reason)}}}')
     return f'{{"response": {{{", ".join(groups)}}}}}'
 
 
