@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
 from tasks.ledger.engine import is_sqlite, open_engine
@@ -22,6 +20,10 @@ def migrate(url: str) -> None:
     Raises:
         SQLAlchemyError: the database cannot be reached or refuses.
     """
+    # Every process reads the ledger, and hardly any brings it up: Alembic is a tenth of a start.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     engine = open_engine(url)
     try:
         with _alone(engine) as connection:
