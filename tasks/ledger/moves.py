@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from tasks.buyers.port import Exchange
 from tasks.core.bid import Bid
@@ -19,20 +19,13 @@ from tasks.core.protocol import Call
 from tasks.core.reasons import Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
 from tasks.core.states import State, may_move
-from tasks.ledger.clock import now_ms
+from tasks.ledger import statements
 from tasks.ledger.rows import LeadRow, lead_row, micros, storable, to_ms
 from tasks.ledger.schema import attempts, leads
+from tasks.ledger.statements import CLAIMED
 
 ANSWER_KEPT = 4000
 TOKEN_KEPT = 255
-_ROW = (*leads.c, now_ms().label("now"))
-
-CLAIMED = {
-    Call.PING: State.PINGING,
-    Call.POST: State.POSTING,
-    Call.ONE_STEP: State.POSTING,
-    Call.DIRECT_POST: State.POSTING,
-}
 READY = {
     Call.PING: State.RECEIVED,
     Call.POST: State.BID,
@@ -57,37 +50,16 @@ class Move:
 
 def read(connection: Connection, lead_id: str) -> LeadRow | None:
     """Read one lead, or None."""
-    row = connection.execute(select(*_ROW).where(leads.c.lead_id == lead_id)).one_or_none()
+    row = connection.execute(statements.READ, {"its_id": lead_id}).one_or_none()
     return None if row is None else lead_row(row)
 
 
 def claim(connection: Connection, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
     """Begin a call: committed before its first byte leaves. None where another copy was first, or too late."""
-    target = CLAIMED[call]
     # A ping that a crash cut short may be claimed anew from where it stands; whatever finds `posting` never posts.
     if row.state is not READY[call] and not (call is Call.PING and row.state is State.PINGING):
         raise ForbiddenMove(f"a {call} from {row.state}")
-    counter = leads.c.pings if call is Call.PING else leads.c.posts
-    values: dict[str, Any] = {
-        "state": target.value,
-        "epoch": leads.c.epoch + 1,
-        "changed_at": now_ms(),
-        "due_at": now_ms() + budget_ms,
-        counter.name: counter + 1,
-    }
-    if call.sells:
-        values["posted_at"] = now_ms()
-    claimed = connection.execute(
-        update(leads)
-        .where(
-            leads.c.lead_id == row.lead_id,
-            leads.c.state == row.state.value,
-            leads.c.epoch == row.epoch,
-            leads.c.deadline_at > now_ms(),
-        )
-        .values(values)
-        .returning(*_ROW)
-    ).one_or_none()
+    claimed = connection.execute(statements.claim(call), _seen(row, budget_ms)).one_or_none()
     return None if claimed is None else lead_row(claimed)
 
 
@@ -98,29 +70,17 @@ def move(connection: Connection, row: LeadRow, step: Move) -> bool:
         ForbiddenMove: the table of states does not know it, it would begin a call, or it is an end without its outcome.
     """
     _check(row.state, step)
-    values: dict[str, Any] = {
-        "state": step.target.value,
-        "changed_at": now_ms(),
-        "due_at": now_ms() + step.due_in_ms,
-        **_storable(step.values),
-    }
+    values: dict[str, Any] = {"state": step.target.value, **_storable(step.values)}
     if step.outcome is not None:
         values |= _outcome_columns(step.outcome)
-    done = connection.execute(
-        update(leads)
-        .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
-        .values(values)
-    )
+    done = connection.execute(statements.move(frozenset(values)), _seen(row, step.due_in_ms) | _new(values))
     return done.rowcount == 1
 
 
 def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mapping[str, Any]) -> bool:
     """Say when the next step of a waiting lead is due, so that the sweep leaves it alone until then."""
-    done = connection.execute(
-        update(leads)
-        .where(leads.c.lead_id == row.lead_id, leads.c.state == row.state.value, leads.c.epoch == row.epoch)
-        .values({"due_at": now_ms() + due_in_ms, **_storable(values)})
-    )
+    new = _new(_storable(values))
+    done = connection.execute(statements.postpone(frozenset(values)), _seen(row, due_in_ms) | new)
     return done.rowcount == 1
 
 
@@ -161,23 +121,32 @@ def _number(claimed: LeadRow, call: Call) -> int:
 def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange, *, stale: bool) -> None:
     answer = exchange.answer
     connection.execute(
-        insert(attempts).values(
-            lead_id=claimed.lead_id,
-            call=exchange.call.value,
-            number=_number(claimed, exchange.call),
-            at=claimed.read_ms,
-            request=json.dumps(dict(exchange.request), separators=(",", ":")),
-            http_status=exchange.http_status,
-            answer=storable(exchange.raw[:ANSWER_KEPT]),
-            result=type(answer).__name__.lower(),
-            code=answer.code if isinstance(answer, Refusal) else None,
-            reason=None if (reason := _reason(answer)) is None else storable(reason),
-            duration_ms=round(exchange.duration_ms),
-            token=storable(answer.token)[:TOKEN_KEPT] if isinstance(answer, Bid | Sale) and answer.token else None,
-            price=micros(answer.price) if isinstance(answer, Bid | Sale) else None,
-            stale=stale,
-        )
+        statements.APPEND_ATTEMPT,
+        {
+            "lead_id": claimed.lead_id,
+            "call": exchange.call.value,
+            "number": _number(claimed, exchange.call),
+            "at": claimed.read_ms,
+            "request": json.dumps(dict(exchange.request), separators=(",", ":")),
+            "http_status": exchange.http_status,
+            "answer": storable(exchange.raw[:ANSWER_KEPT]),
+            "result": type(answer).__name__.lower(),
+            "code": answer.code if isinstance(answer, Refusal) else None,
+            "reason": None if (reason := _reason(answer)) is None else storable(reason),
+            "duration_ms": round(exchange.duration_ms),
+            "token": storable(answer.token)[:TOKEN_KEPT] if isinstance(answer, Bid | Sale) and answer.token else None,
+            "price": micros(answer.price) if isinstance(answer, Bid | Sale) else None,
+            "stale": stale,
+        },
     )
+
+
+def _seen(row: LeadRow, due_in_ms: int) -> dict[str, Any]:
+    return {"its_id": row.lead_id, "its_state": row.state.value, "its_epoch": row.epoch, "due_in_ms": due_in_ms}
+
+
+def _new(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
 
 
 def _reason(answer: object) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from tasks.ledger import statements
 from tasks.ledger.clock import now_ms
 from tasks.ledger.rows import Reply, Untold
 from tasks.ledger.schema import leads, replies
@@ -15,10 +16,10 @@ from tasks.ledger.schema import leads, replies
 
 def untold_of(connection: Connection, lead_id: str) -> Untold | None:
     """Give one lead's outcome with the addresses that still wait for it; None before its end."""
-    row = connection.execute(_outcomes().where(leads.c.lead_id == lead_id)).one_or_none()
+    row = connection.execute(statements.OUTCOME, {"its_id": lead_id}).one_or_none()
     if row is None:
         return None
-    return _untold(row, _replies(connection, [lead_id]))
+    return _untold(row, connection.execute(statements.WAITING_REPLIES, {"its_id": lead_id}))
 
 
 def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Untold]:
@@ -34,11 +35,9 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
 
 def mark_told(connection: Connection, told: Untold) -> None:
     """Remember that an outcome is in the log and with the broker, and which addresses it was sent to."""
-    values = {"told_at": now_ms(), "logged_at": now_ms()}
-    connection.execute(update(leads).where(leads.c.lead_id == told.lead_id).values(values))
-    ids = [reply.id for reply in told.replies]
-    if ids:
-        connection.execute(update(replies).where(replies.c.id.in_(ids)).values(told_at=now_ms()))
+    connection.execute(statements.MARK_TOLD, {"its_id": told.lead_id})
+    if told.replies:
+        connection.execute(statements.MARK_REPLY_TOLD, [{"its_id": reply.id} for reply in told.replies])
 
 
 def mark_logged(connection: Connection, lead_id: str) -> None:
