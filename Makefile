@@ -32,10 +32,12 @@ demo: install ## sell 100 sample leads to the sandbox buyer (KEEP=1 stays up)
 
 # The pure part first: it is quick, and every branch of it must be taken.
 PURE := tests/core tests/properties tests/buyers
+# The rest mostly waits for processes that start, die and come back: four files at a time, each run with servers of its own.
+SIDE_BY_SIDE ?= 4
 
 test: install-dev ## run every test, on every broker and database at hand
 	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing
-	$(BIN)/python -m pytest $(PURE:%=--ignore=%)
+	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --numprocesses $(SIDE_BY_SIDE) --dist loadfile
 
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .

@@ -130,6 +130,7 @@ def test_an_invalid_lead_is_answered_with_every_fault_and_leaves_its_id_free(wir
         "zipcode",
     ]
     assert refused(door.ledger) == [("I-1", outcome["reason"])]
+    door.wait_for(door.outcome_lines, "the line that is written once the outcome is told")
     assert [line["lead_id"] for line in door.outcome_lines()] == ["I-1"]
     wire.send(lead("I-1"))
     door.wait_started("I-1")
@@ -141,6 +142,7 @@ def test_an_ill_formed_id_is_echoed_to_its_sender_and_kept_out_of_logs_and_ledge
     (outcome,) = wire.outcomes()
     assert outcome["lead_id"] == "john doe@example.com"
     door.wait_for(door.outcome_lines, "a line")
+    door.wait_for(door.outcome_lines, "the line that is written once the outcome is told")
     assert [line["lead_id"] for line in door.outcome_lines()] == ["(ill-formed)"]
     assert [lead_id for lead_id, _ in refused(door.ledger)] == ["(ill-formed)"]
     assert "example.com" not in repr(door.lines)
