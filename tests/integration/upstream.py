@@ -16,11 +16,14 @@ from typing import Any
 import amqp
 import redis
 from kombu import Connection, Consumer, Exchange, Queue
+from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from tests.integration.installation import wait_for
 
 WITHIN_S = 30
+# What kombu and the libraries below it raise when a broker hangs up, or is not there.
+HUNG_UP = (OperationalError, amqp.AMQPError, redis.RedisError, OSError)
 
 
 class Upstream:
@@ -90,6 +93,14 @@ class _Ear:
         self._thread.join(WITHIN_S)
 
     def _listen(self, broker_url: str) -> None:
+        while not self._closed.is_set():
+            try:
+                self._listen_once(broker_url)
+            except HUNG_UP:
+                # The queue is durable: what comes meanwhile waits there.
+                self._closed.wait(0.1)
+
+    def _listen_once(self, broker_url: str) -> None:
         with Connection(broker_url) as connection:
             with Consumer(connection, [self._queue], on_message=self._take):
                 self._ready.set()
