@@ -171,7 +171,9 @@ def _show(outcomes: dict[str, dict[str, Any]], faults: list[str]) -> None:
     if faults:
         console.print(*(f"[red]{fault}" for fault in faults), sep="\n")
     else:
-        console.print("[green]every lead ended as the scenario says, and the payouts equal the sandbox's own book")
+        console.print(
+            "[green]every lead ended as the scenario says, and the payouts equal the sandbox's own book", soft_wrap=True
+        )
 
 
 def _where(data: Path, facts: dict[str, Any], took_s: float) -> None:
