@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 import structlog
 from celery import Task
 
+from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LedgerError
-from tasks.outbox import BROKER_AWAY
 from tasks.results import GoOn, Later, Stop
 from tasks.services import Services
 from tasks.steps import end, take
@@ -52,7 +52,7 @@ class Step(Task):
         """Let nothing follow: the next link is taken off, and the task succeeds."""
         self.request.chain = None
 
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002 - Celery calls it so
         """End the lead of a task that a fault of ours broke, and keep the cause with the dead letters.
 
         Celery also comes here when the next link could not be published. That is no fault of ours and no end: the

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import structlog
-from amqp.exceptions import AMQPError, MessageNacked
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
+from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Outcome
 from tasks.ledger import LedgerError
 from tasks.ledger.rows import Untold, from_ms
@@ -18,9 +16,6 @@ from tasks.services import Services
 from tasks.telling import aged, is_no_list
 
 log = structlog.stdlib.get_logger()
-
-# kombu, py-amqp and redis-py raise their own errors, and those of sockets, for a broker that is away or that refuses.
-BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
 
 
 def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:

@@ -9,11 +9,12 @@ from typing import Final, TypeVar, cast
 import structlog
 from celery import Task, shared_task
 
+from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LeadRow, LedgerError, Move
-from tasks.outbox import BROKER_AWAY, tell_again
+from tasks.outbox import tell_again
 from tasks.sell import sale_of
 from tasks.services import Services
 from tasks.steps import end, expire

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Final
+from typing import Any
 
-from amqp.exceptions import AMQPError, MessageNacked
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
-
-# kombu, py-amqp and redis-py each have their own errors for a broker that is away, beside those of sockets.
-BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
+from tasks.away import BROKER_AWAY
 
 
 def hang_up(connection: Any) -> None:

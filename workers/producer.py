@@ -21,7 +21,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self
 
-from workers.broker import BROKER_AWAY
+from tasks.away import BROKER_AWAY
 from workers.hearing import Asked, open_ear
 from workers.places import for_libraries
 from workers.sending import WINDOW, Parcel, open_sender

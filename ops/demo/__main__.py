@@ -106,6 +106,7 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
                 if '"up.ready"' in line:
                     found: dict[str, Any] = json.loads(line)
                     return found
+            # A file tells nobody that it grew: looked at until the line is there, for START_S at most.
             time.sleep(0.05)
     raise SystemExit(f"pingpost did not get ready; see {log}:\n" + "".join(log.read_text().splitlines(True)[-5:]))
 

@@ -160,9 +160,9 @@ class Book:
             "bid": self._take_bid,
             "sale": lambda entry: self._take_sale(entry, self.bids.get(entry["token"])),
             # Looked up anew each time: a reset begins new lists.
-            "double": lambda entry: self._doubles.append(entry),  # noqa: PLW0108
-            "repeat": lambda entry: self._repeats.append(entry),  # noqa: PLW0108
-            "violation": lambda entry: self._violations.append(entry),  # noqa: PLW0108
+            "double": lambda entry: self._doubles.append(entry),  # noqa: PLW0108 - see above
+            "repeat": lambda entry: self._repeats.append(entry),  # noqa: PLW0108 - see above
+            "violation": lambda entry: self._violations.append(entry),  # noqa: PLW0108 - see above
             "reset": lambda _: self._clear(self._calls.maxlen or 0),
         }
         line = "\n"

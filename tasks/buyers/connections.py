@@ -27,9 +27,9 @@ class DeadlineConnection(HTTPConnection):
     idle_since = 0.0
     _outgoing: list[bytes] | None = None
 
-    def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]
+    def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]  # theirs is a class
         """Read an answer under the flight's deadline."""
-        return http.client.HTTPResponse(Source(sock, self.flight), **options)  # type: ignore[arg-type]
+        return http.client.HTTPResponse(Source(sock, self.flight), **options)  # type: ignore[arg-type]  # it only asks for makefile
 
     def connect(self) -> None:
         """Connect. What goes out meanwhile (TLS, a proxy's CONNECT) is not the request."""

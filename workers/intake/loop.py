@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from amqp.exceptions import AMQPError
 
-from workers.broker import BROKER_AWAY
+from tasks.away import BROKER_AWAY
 from workers.intake.message import Message
 from workers.intake.reading import Unfit
 from workers.intake.receiver import LedgerAway, Receiver

@@ -11,12 +11,12 @@ import structlog
 from redis.exceptions import ResponseError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
+from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
 from tasks.outbox import log_outcome
 from tasks.telling import Teller
-from workers.broker import BROKER_AWAY
 from workers.intake.message import Message
 from workers.intake.reading import Broken, Reader, Unfit, shown
 
