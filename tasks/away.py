@@ -9,3 +9,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
+
+
+def why_broker_away(fault: BaseException) -> str | None:
+    """Name an error of a broker's that is away; None for all others. An AMQP one has the broker's own words."""
+    if not isinstance(fault, BROKER_AWAY):
+        return None
+    if isinstance(fault, AMQPError) and fault.reply_text:
+        return f"{type(fault).__name__}: {fault.reply_text}"
+    return type(fault).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import structlog
@@ -60,7 +61,7 @@ class Step(Task):
         """
         lead_id = str(args[0]) if args else str(kwargs.get("lead_id", ""))
         if isinstance(exc, BROKER_AWAY):
-            log.warning("broker.away", lead_id=lead_id, task=self.name, reason=type(exc).__name__)
+            log.warning("chain.unsent", lead_id=lead_id, task=self.name, reason=type(exc).__name__)
             return
         cause = _cause(exc)
         log.error("alarm", lead_id=lead_id, task=self.name, reason="a fault of ours", cause=cause)
@@ -71,12 +72,10 @@ class Step(Task):
                 stage = Stage.POST if row.state is State.BID else Stage.PING
                 end(self.services, row, Status.FAILED, stage, "a fault of ours; see the dead letters")
         except LedgerError:
-            log.warning("ledger.away", lead_id=lead_id, stage="failure")
-        try:
+            log.warning("lead.unended", lead_id=lead_id, task=self.name, reason="the ledger is away")
+        # Raised from here, it would leave the message neither acknowledged nor rejected for ever.
+        with suppress(*BROKER_AWAY):
             self.app.bury(self.name, lead_id, cause)
-        except BROKER_AWAY as away:
-            # Raised from here, it would leave the message neither acknowledged nor rejected for ever.
-            log.warning("broker.away", lead_id=lead_id, task=self.name, reason=type(away).__name__)
 
 
 def _cause(exc: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -23,33 +24,37 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
     log_outcome(outcome.message())
     try:
         untold = services.ledger.untold_of(lead_id)
-    except LedgerError:
-        log.warning("outcome.untold", lead_id=lead_id, reason="the ledger is away")
+    except LedgerError as away:
+        log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
         return
-    if untold is not None and not tell(services, untold):
+    if untold is None:
+        return
+    try:
+        _tell(services, untold)
+    except (*BROKER_AWAY, LedgerError) as away:
+        log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
         _remember_the_line(services, lead_id)
 
 
-def tell_again(services: Services, untold: Untold) -> bool:
-    """Tell an outcome that a crash or a broker's absence left untold; its log line too, if the crash took that."""
+def tell_again(services: Services, untold: Untold) -> None:
+    """Tell an outcome that a crash or a broker's absence left untold; its log line too, if the crash took that.
+
+    Raises:
+        BROKER_AWAY, LedgerError: it is still to be told.
+    """
     if not untold.logged:
         log_outcome(untold.outcome)
         _remember_the_line(services, untold.lead_id)
-    return tell(services, untold)
+    _tell(services, untold)
 
 
-def tell(services: Services, untold: Untold) -> bool:
-    """Tell one outcome to the exchange and to all who wait for it, then mark it told. False: it could not be."""
+def _tell(services: Services, untold: Untold) -> None:
+    """Tell one outcome to the exchange and to all who wait for it, then mark it told."""
     now = from_ms(untold.now_ms)
-    try:
-        _tell_all(services, untold, now)
-        services.ledger.mark_told(untold)
-    except (*BROKER_AWAY, LedgerError) as away:
-        log.warning("outcome.untold", lead_id=untold.lead_id, reason=type(away).__name__)
-        return False
+    _tell_all(services, untold, now)
+    services.ledger.mark_told(untold)
     if _is_late(untold.outcome, now):
         log.error("alarm", lead_id=untold.lead_id, stage="post", reason="the outcome was told after forward_by")
-    return True
 
 
 def _tell_all(services: Services, untold: Untold, now: datetime) -> None:
@@ -69,10 +74,9 @@ def log_outcome(message: Mapping[str, Any]) -> None:
 
 
 def _remember_the_line(services: Services, lead_id: str) -> None:
-    try:
+    # Forgotten, the line stands twice in the log.
+    with suppress(LedgerError):
         services.ledger.mark_logged(lead_id)
-    except LedgerError:
-        log.warning("ledger.away", lead_id=lead_id, stage="outcome")
 
 
 def _is_late(outcome: Mapping[str, Any], now: datetime) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import structlog
-from redis.exceptions import RedisError
 
 from tasks.buyers.port import Exchange
 from tasks.core import caps
@@ -43,12 +42,8 @@ def report(
     reason: str = "",
     retry_after_s: float | None = None,
 ) -> None:
-    """Report what was heard, and give the call's place in flight back. A store that is away is no fault of the call."""
-    try:
-        services.gates.heard(ticket, heard, code=code, reason=reason, retry_after_s=retry_after_s)
-    except RedisError:
-        # The place in flight frees itself when its time is over.
-        log.warning("store.away", stage="report")
+    """Report what was heard, and give the call's place in flight back."""
+    services.gates.heard(ticket, heard, code=code, reason=reason, retry_after_s=retry_after_s)
 
 
 def _close_the_cap(services: Services, row: LeadRow, code: int, reason: str) -> None:
@@ -57,7 +52,7 @@ def _close_the_cap(services: Services, row: LeadRow, code: int, reason: str) -> 
     until = caps.next_reset(from_ms(row.now_ms), rules.zone, rules.reset)
     try:
         services.gates.close(scope, code=code, reason=reason, until=until)
-    except (RedisError, LedgerError):
+    except LedgerError:
         log.warning("gate.not_closed", scope=scope, code=code)
 
 

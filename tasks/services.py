@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import time
+from datetime import time as time_of_day
 from zoneinfo import ZoneInfo
 
 from tasks.buyers.port import Buyer
@@ -25,7 +26,7 @@ class Rules:
     partner_id: str
     cap_scope: str
     zone: ZoneInfo
-    reset: time
+    reset: time_of_day
     send_floor: bool
     send_price: bool
 
@@ -36,7 +37,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's ledger, buyer, gates and teller. `chance` gives a number from 0 to 1."""
+    """One process's ledger, buyer, gates and teller. `chance` gives a number from 0 to 1.
+
+    `monotonic` and `sleep`, in seconds, are for the little waiting that a step does in its own thread.
+    """
 
     ledger: Ledger
     buyer: Buyer
@@ -45,3 +49,5 @@ class Services:
     protocol: Protocol
     rules: Rules
     chance: Callable[[], float]
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep

@@ -7,13 +7,11 @@ that, the sweep finds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import structlog
-from redis.exceptions import RedisError
 
 from tasks.buyers.port import Exchange, Offer
 from tasks.core.bid import Bid
@@ -23,7 +21,7 @@ from tasks.core.reasons import Refusal
 from tasks.core.sale import Sale
 from tasks.core.states import State
 from tasks.core.verdict import judge
-from tasks.gates.port import Admission, Capped, Go, Heard, Wait
+from tasks.gates.port import Capped, Go, Heard, Wait
 from tasks.ledger import LeadRow, LedgerError, Move
 from tasks.ledger.moves import READY
 from tasks.outbox import tell_outcome
@@ -38,7 +36,6 @@ T = TypeVar("T")
 SHORTEST_TIMEOUT_S: Final = 1.0
 # Beyond the call itself: name look-up, reading, the commit.
 CALL_MARGIN_S: Final = 1.0
-STORE_AWAY_S: Final = 0.5
 LEDGER_AWAY_S: Final = 1.0
 LEDGER_PATIENCE_S: Final = 60.0
 
@@ -53,7 +50,6 @@ def take(services: Services, call: Call, lead_id: str, *, redelivered: bool = Fa
         return _take(services, call, lead_id, redelivered=redelivered)
     except LedgerError:
         # Nothing that this step did is lost: it is found where its last commit left it, by this message or the sweep.
-        log.warning("ledger.away", lead_id=lead_id, stage=stage_of(call).value)
         return Later(LEDGER_AWAY_S)
 
 
@@ -103,13 +99,7 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     timeout_s = min(rules.timeout_s(call), max(row.remaining_s, SHORTEST_TIMEOUT_S))
     budget_ms = round((timeout_s + CALL_MARGIN_S) * 1000)
     scope = scope_of(services, row)
-    admission: Admission
-    try:
-        admission = services.gates.admit(scope, budget_ms)
-    except RedisError:
-        log.warning("store.away", lead_id=row.lead_id, stage=stage_of(call).value)
-        admission = Wait(STORE_AWAY_S, "the state store is away")
-    match admission:
+    match services.gates.admit(scope, budget_ms):
         case Capped(scope, code, reason, until):
             until_text = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
             end(services, row, Status.CAPPED, stage_of(call), f"{reason} ({scope} is closed{until_text})", code=code)
@@ -128,7 +118,7 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
     seconds = max(0.01, min(seconds, row.remaining_s))
     if row.state is State.PINGING:
         # Found so by a repeated message: it waits as any other ping does.
-        _persist(lambda: services.ledger.move(row, Move(State.RECEIVED, round(seconds * 1000))))
+        _persist(services, lambda: services.ledger.move(row, Move(State.RECEIVED, round(seconds * 1000))))
         return Later(seconds)
     # The buyer's own words, once it has said some, tell more than what we wait for.
     values = {"last_code": code, "last_reason": reason} if code or row.last_reason is None else {}
@@ -141,7 +131,7 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: st
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     move, following = move_of(services, call, claimed, verdict)
     _log_call(call, claimed, exchange)
-    kept = _persist(lambda: services.ledger.settle(claimed, exchange, move))
+    kept = _persist(services, lambda: services.ledger.settle(claimed, exchange, move))
     alarm = getattr(verdict, "alarm", None)
     if not kept:
         if isinstance(exchange.answer, Sale):
@@ -172,18 +162,17 @@ def _offer(services: Services, call: Call, row: LeadRow) -> Offer:
     return Offer(row.fields, row.customid, token=row.token if call is Call.POST else None, price=price)
 
 
-def _persist(write: Callable[[], T]) -> T:
+def _persist(services: Services, write: Callable[[], T]) -> T:
     """Write what a call brought even if the ledger is away for a while: it may be a sale, so this thread stays."""
-    given_up = time.monotonic() + LEDGER_PATIENCE_S
+    given_up = services.monotonic() + LEDGER_PATIENCE_S
     pause = 0.05
     while True:
         try:
             return write()
         except LedgerError:
-            if time.monotonic() > given_up:
+            if services.monotonic() > given_up:
                 raise
-            log.warning("ledger.away", stage="settle")
-        time.sleep(pause)
+        services.sleep(pause)
         pause = min(pause * 2, 1.0)
 
 

@@ -13,6 +13,8 @@ from kombu.pools import producers
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from tasks.absence import Absence
+from tasks.away import why_broker_away
 from tasks.ledger.rows import Reply, storable
 
 EXCHANGE: Final = "outcomes"
@@ -40,16 +42,17 @@ class Teller(Protocol):
 class BrokerTeller:
     """Tells over kombu, and over plain lists on Redis. Safe under threads."""
 
-    def __init__(self, connection: Connection, lists: Redis | None) -> None:
+    def __init__(self, connection: Connection, lists: Redis | None, broker: Absence) -> None:
         self._producers = producers[connection]
         self._lists = lists
         self._exchange = Exchange(EXCHANGE, type="topic", durable=True)
+        self._broker = broker
 
     def tell(
         self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
     ) -> None:
         """See `Teller.tell`."""
-        with self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
+        with self._broker.watch(_why_away), self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
             self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
             unfit: Exception | None = None
             for reply in replies:
@@ -93,6 +96,10 @@ class BrokerTeller:
             pipe.lpush(address, _encode(message))
             pipe.expire(address, LIST_LIFE_S)
             pipe.execute()
+
+
+def _why_away(fault: Exception) -> str | None:
+    return None if is_no_list(fault) else why_broker_away(fault)
 
 
 def is_no_list(fault: Exception) -> bool:

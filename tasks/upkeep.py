@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 import structlog
 from celery import Task, shared_task
@@ -20,8 +21,6 @@ from tasks.services import Services
 from tasks.steps import end, expire
 
 log = structlog.stdlib.get_logger()
-
-T = TypeVar("T")
 
 # A message that has not led to a claim for so long after it was due is taken for lost.
 LOST_MESSAGE_MS: Final = 5_000
@@ -45,19 +44,15 @@ def reset_caps(self: Task) -> None:
 def sweep(self: Task) -> None:
     """See to leads that stand still and to outcomes that nobody was told of."""
     services = cast("Services", self.app.services)
-    try:
+    # With the ledger or the broker away, each of the others would wait for it in vain: the next sweep sees to them.
+    with suppress(LedgerError, *BROKER_AWAY):
         rows = services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE)
         if len(rows) > LONG_QUEUE and self.app.backlog() > LONG_QUEUE:
             rows = [row for row in rows if not _queues(row)]
         for row in rows:
             _alone(row.lead_id, partial(mend, services, row))
         for untold in services.ledger.untold(older_than_ms=UNTOLD_MS, limit=AT_ONCE):
-            if _alone(untold.lead_id, partial(tell_again, services, untold)) is False:
-                break  # the broker is away: each of the others would wait for it in vain
-    except LedgerError:
-        log.warning("ledger.away", stage="sweep")
-    except BROKER_AWAY as away:
-        log.warning("broker.away", stage="sweep", reason=type(away).__name__)
+            _alone(untold.lead_id, partial(tell_again, services, untold))
 
 
 def _queues(row: LeadRow) -> bool:
@@ -65,16 +60,15 @@ def _queues(row: LeadRow) -> bool:
     return row.state in (State.RECEIVED, State.BID) and row.remaining_s > 0
 
 
-def _alone(lead_id: str, see_to: Callable[[], T]) -> T | None:
+def _alone(lead_id: str, see_to: Callable[[], object]) -> None:
     """See to one lead. A fault of ours in it is an alarm, and must not leave all others lying."""
     try:
-        return see_to()
+        see_to()
     except (LedgerError, *BROKER_AWAY):
         raise
     except Exception as fault:  # noqa: BLE001 - see above
         cause = type(fault).__name__
         log.error("alarm", lead_id=lead_id, stage="sweep", reason="a fault of ours", cause=cause)  # noqa: TRY400
-        return None
 
 
 def mend(services: Services, row: LeadRow) -> None:

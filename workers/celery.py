@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ import structlog
 from celery import Celery, signals
 
 from tasks import direct_post, one_step, ping, post, upkeep
+from tasks.away import why_broker_away
+from tasks.ledger import LedgerError
 from tasks.services import Services
 from workers import health
 from workers import logging as lines
@@ -25,6 +28,7 @@ from workers.services import Wiring
 from workers.settings import Settings, SettingsError, load
 from workers.topology import PING, POST, UPKEEP, dead, dead_letters, task_queues
 from workers.transport import transport_options
+from workers.worker import say_once
 
 log = structlog.stdlib.get_logger()
 
@@ -74,7 +78,8 @@ class PingPost(Celery):
     def send_task(self, *arguments: Any, **options: Any) -> Any:
         """Publish a task. A broker under alarm takes what is sent and confirms nothing: nobody waits for ever."""
         options.setdefault("confirm_timeout", CONFIRM_S)
-        return super().send_task(*arguments, **options)
+        with self.wiring.broker.watch(why_broker_away):
+            return super().send_task(*arguments, **options)
 
     def countdown(self, seconds: float) -> float:
         """Give a delay as the broker can keep it: quorum queues delay by whole seconds."""
@@ -88,7 +93,7 @@ class PingPost(Celery):
             kombu.exceptions.OperationalError, OSError: the broker is away.
         """
         waiting = 0
-        with self.connection_for_write() as connection:
+        with self.wiring.broker.watch(why_broker_away), self.connection_for_write() as connection:
             for name in (PING, POST):
                 try:
                     declared = self.amqp.queues[name](connection.default_channel).queue_declare(passive=True)
@@ -99,7 +104,7 @@ class PingPost(Celery):
 
     def bury(self, task: str, lead_id: str, cause: str) -> None:
         """Put a task that a fault of ours broke with the dead letters, its cause in the headers."""
-        with self.producer_or_acquire() as producer:
+        with self.wiring.broker.watch(why_broker_away), self.producer_or_acquire() as producer:
             producer.publish(
                 {"task": task, "lead_id": lead_id},
                 serializer="json",
@@ -178,6 +183,7 @@ def _beat_file(data: Path) -> Path:
 @signals.setup_logging.connect
 def _set_logging_up(**_: Any) -> None:
     lines.configure(app.settings)
+    say_once(app.wiring.broker)
 
 
 @signals.worker_init.connect
@@ -189,7 +195,8 @@ def _before_the_worker_starts(**_: Any) -> None:
         app.services  # noqa: B018 - built now, so that what is wrong with it stops the start
     except SettingsError as wrong:
         _refuse(wrong)
-    app.wiring.gates.restore()
+    with suppress(LedgerError):  # beat does it again
+        app.wiring.gates.reset()
 
 
 @signals.worker_ready.connect

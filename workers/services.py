@@ -14,6 +14,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tasks.absence import Absence
 from tasks.buyers.http import BuyerConfig, HttpBuyer
 from tasks.buyers.mapping import AnswerMapping
 from tasks.buyers.registry import load_mapping, load_protocol
@@ -22,7 +23,7 @@ from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import Defaults, InvalidLead
-from tasks.gates import StoredGates
+from tasks.gates import SharedGates
 from tasks.ledger import Ledger
 from tasks.sell import first_call
 from tasks.services import Rules, Services
@@ -77,16 +78,22 @@ class Wiring:
         return Redis.from_url(
             for_redis_py(self.places.state_url),
             decode_responses=True,
-            socket_timeout=2,
+            # A step that waits longer for its gates goes on without them (`tasks/gates/shared.py`).
+            socket_timeout=1,
             socket_connect_timeout=1,
             retry=_ONCE_MORE,
         )
 
     @cached_property
-    def gates(self) -> StoredGates:
+    def gates(self) -> SharedGates:
         """What all workers know of the buyer together."""
         settings = self.settings
-        return StoredGates(self.store, self.ledger, partner_id=settings.partner_id, test=settings.test_mode)
+        return SharedGates(self.store, self.ledger, partner_id=settings.partner_id, test=settings.test_mode)
+
+    @cached_property
+    def broker(self) -> Absence:
+        """Whether the broker is away, as this process has last seen."""
+        return Absence("broker")
 
     @cached_property
     def teller(self) -> BrokerTeller:
@@ -98,7 +105,7 @@ class Wiring:
             lists = Redis.from_url(
                 for_redis_py(broker_url), socket_timeout=5, socket_connect_timeout=1, retry=_ONCE_MORE
             )
-        return BrokerTeller(connection, lists)
+        return BrokerTeller(connection, lists, self.broker)
 
     @cached_property
     def buyer(self) -> HttpBuyer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 from celery.apps.worker import Worker as CelerysWorker
 from celery.bootsteps import StartStopStep
 
+from tasks.absence import Absence
+from tasks.away import why_broker_away
 from workers.topology import declare_beside
 
 
@@ -27,3 +30,30 @@ class Topology(StartStopStep):
     def start(self, consumer: Any) -> None:
         """Declare."""
         declare_beside(consumer.connection)
+        consumer.app.wiring.broker.over()
+
+
+class SaidOnce(logging.Filter):
+    """Celery writes a line a try while the broker is away: instead, ours says it once."""
+
+    def __init__(self, broker: Absence) -> None:
+        super().__init__()
+        self._broker = broker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave out what tells of a broker that is away."""
+        told = record.args if isinstance(record.args, tuple) else ()
+        thrown = record.exc_info[1] if record.exc_info else None
+        # Beat wraps what was thrown.
+        faults = (*told, thrown, thrown.__context__ if thrown else None)
+        reasons = [why_broker_away(fault) for fault in faults if isinstance(fault, BaseException)]
+        if not any(reasons):
+            return True
+        self._broker.begun(next(filter(None, reasons)))
+        return False
+
+
+def say_once(broker: Absence) -> None:
+    """Let Celery's worker and beat say once that the broker is away, and once that it is back."""
+    for name in ("celery.worker.consumer.consumer", "celery.beat"):
+        logging.getLogger(name).addFilter(SaidOnce(broker))

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+PACE_SCOPE: Final = "buyer"  # the gate that 1000 and 1100 close for all leads
 
 
 class Heard(StrEnum):

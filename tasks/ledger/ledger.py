@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, update
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from tasks.absence import Absence
 from tasks.buyers.port import Exchange
 from tasks.core.protocol import Call
-from tasks.ledger import frontdoor, moves, outbox, stillness
+from tasks.ledger import closures, frontdoor, moves, outbox, stillness
+from tasks.ledger.away import why_away
 from tasks.ledger.commit import GroupCommit
 from tasks.ledger.engine import is_sqlite, open_engine
 from tasks.ledger.moves import Move
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Untold
-from tasks.ledger.schema import gates, leads
+from tasks.ledger.schema import leads
 
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._commit = GroupCommit(engine)
+        self._absence = Absence("ledger")
 
     @classmethod
     def open(cls, url: str) -> Ledger:
@@ -43,12 +46,18 @@ class Ledger:
 
         A connection that the server closed meanwhile is replaced, once.
         """
-        try:
-            return self._read(work)
-        except DBAPIError as fault:
-            if not fault.connection_invalidated:
-                raise
-            return self._read(work)
+        with self._absence.watch(why_away):
+            try:
+                return self._read(work)
+            except DBAPIError as fault:
+                if not fault.connection_invalidated:
+                    raise
+                return self._read(work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run a write in a transaction that it may share with others (`GroupCommit.write`). Durable when it returns."""
+        with self._absence.watch(why_away):
+            return self._commit.write(work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         if is_sqlite(self.engine):
@@ -59,11 +68,11 @@ class Ledger:
 
     def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         """Take a batch of leads in. Committed when it returns."""
-        return self._commit.write(lambda connection: frontdoor.accept(connection, arrivals))
+        return self.write(lambda connection: frontdoor.accept(connection, arrivals))
 
     def refuse(self, lead_id: str, reason: str) -> None:
         """Remember a lead that was invalid."""
-        self._commit.write(lambda connection: frontdoor.refuse(connection, lead_id, reason))
+        self.write(lambda connection: frontdoor.refuse(connection, lead_id, reason))
 
     def lead(self, lead_id: str) -> LeadRow | None:
         """Read a lead as it stands."""
@@ -71,19 +80,19 @@ class Ledger:
 
     def claim(self, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
         """Begin a call (`moves.claim`). Durable when it returns."""
-        return self._commit.write(lambda connection: moves.claim(connection, row, call, budget_ms))
+        return self.write(lambda connection: moves.claim(connection, row, call, budget_ms))
 
     def move(self, row: LeadRow, step: Move) -> bool:
         """Make a move without a call (`moves.move`)."""
-        return self._commit.write(lambda connection: moves.move(connection, row, step))
+        return self.write(lambda connection: moves.move(connection, row, step))
 
     def postpone(self, row: LeadRow, due_in_ms: int, values: Mapping[str, Any] | None = None) -> bool:
         """Say when a waiting lead's next step is due (`moves.postpone`)."""
-        return self._commit.write(lambda connection: moves.postpone(connection, row, due_in_ms, values or {}))
+        return self.write(lambda connection: moves.postpone(connection, row, due_in_ms, values or {}))
 
     def settle(self, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
         """Write what a call brought (`moves.settle`). False: the lead had moved on."""
-        return self._commit.write(lambda connection: moves.settle(connection, claimed, exchange, step))
+        return self.write(lambda connection: moves.settle(connection, claimed, exchange, step))
 
     def untold_of(self, lead_id: str) -> Untold | None:
         """Read one lead's outcome and who waits for it."""
@@ -95,11 +104,11 @@ class Ledger:
 
     def mark_told(self, told: Untold) -> None:
         """Remember that an outcome was told."""
-        self._commit.write(lambda connection: outbox.mark_told(connection, told))
+        self.write(lambda connection: outbox.mark_told(connection, told))
 
     def mark_logged(self, lead_id: str) -> None:
         """Remember that an outcome is in the log (`outbox.mark_logged`)."""
-        self._commit.write(lambda connection: outbox.mark_logged(connection, lead_id))
+        self.write(lambda connection: outbox.mark_logged(connection, lead_id))
 
     def standing_still(self, *, message_ms: int, call_ms: int, limit: int) -> list[LeadRow]:
         """Read the leads that the sweep must see to (`stillness.standing_still`)."""
@@ -107,36 +116,25 @@ class Ledger:
             lambda connection: stillness.standing_still(connection, message_ms=message_ms, call_ms=call_ms, limit=limit)
         )
 
+    def now_ms(self) -> int:
+        """Read the database's clock."""
+        return self.read(closures.now)
+
     def closed_gates(self) -> list[GateRow]:
         """Read the gates that are remembered as closed."""
-        return self.read(stillness.closed_gates)
+        return self.read(closures.closed)
 
-    def close_gate(self, gate: GateRow) -> None:
-        """Remember a closed gate; a gate that is closed already keeps its `since`."""
-
-        def work(connection: Connection) -> None:
-            values: dict[str, Any] = {"code": gate.code, "reason": gate.reason, "until": gate.until_ms}
-            known = connection.execute(update(gates).where(gates.c.scope == gate.scope).values(values))
-            if known.rowcount == 0:
-                dialect = _dialect(connection)
-                statement = dialect.insert(gates).values(scope=gate.scope, since=gate.since_ms, turned_away=0, **values)
-                connection.execute(statement.on_conflict_do_nothing())
-
-        self._commit.write(work)
+    def close_gate(self, gate: GateRow) -> bool:
+        """Remember a closed gate (`closures.close`). False: it was closed already."""
+        return self.write(lambda connection: closures.close(connection, gate))
 
     def open_gate(self, scope: str) -> bool:
         """Forget a gate. False: it was not remembered as closed, so somebody else opened it."""
+        return self.write(lambda connection: closures.open_(connection, scope))
 
-        def work(connection: Connection) -> bool:
-            return connection.execute(delete(gates).where(gates.c.scope == scope)).rowcount == 1
-
-        return self._commit.write(work)
-
-
-def _dialect(connection: Connection) -> Any:
-    from sqlalchemy.dialects import postgresql, sqlite  # noqa: PLC0415 - one of the two is needed, and rarely
-
-    return sqlite if connection.dialect.name == "sqlite" else postgresql
+    def turn_away(self, scope: str) -> None:
+        """Count a lead that a closed gate turned away (`closures.turn_away`)."""
+        self.write(lambda connection: closures.turn_away(connection, scope))
 
 
 __all__ = ["Ledger", "LedgerError", "Move", "leads"]

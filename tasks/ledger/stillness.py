@@ -6,8 +6,8 @@ from sqlalchemy import Connection, and_, or_, select
 
 from tasks.core.states import State
 from tasks.ledger.clock import now_ms
-from tasks.ledger.rows import GateRow, LeadRow, lead_row
-from tasks.ledger.schema import gates, leads
+from tasks.ledger.rows import LeadRow, lead_row
+from tasks.ledger.schema import leads
 
 WAITING = (State.RECEIVED.value, State.BID.value)
 
@@ -29,9 +29,3 @@ def standing_still(connection: Connection, *, message_ms: int, call_ms: int, lim
         ),
     )
     return [lead_row(row) for row in connection.execute(found.order_by(waits, leads.c.due_at).limit(limit))]
-
-
-def closed_gates(connection: Connection) -> list[GateRow]:
-    """Give the gates that the ledger remembers as closed, whether or not their time is over."""
-    rows = connection.execute(select(gates).order_by(gates.c.scope))
-    return [GateRow(r.scope, r.code, r.reason, r.since, r.until, r.turned_away) for r in rows]

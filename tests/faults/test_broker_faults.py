@@ -53,7 +53,7 @@ def test_a_bid_whose_post_could_not_be_sent_on_its_way_is_posted_when_the_broker
     cuttable.broker.refuse()
     try:
         cuttable.installation.wait_for_line("buyer.call", lead_id="b-bid", result="bid")
-        cuttable.installation.wait_for_line("broker.away", lead_id="b-bid", within_s=40)
+        cuttable.installation.wait_for_line("chain.unsent", lead_id="b-bid", within_s=40)
     finally:
         cuttable.broker.listen()
 

@@ -11,6 +11,7 @@ import kombu
 import redis
 from structlog.testing import capture_logs
 
+from tasks.absence import Absence
 from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
@@ -43,7 +44,7 @@ def route(offered: Lead) -> tuple[Call, Money | None]:
 def open_teller(url: str) -> BrokerTeller:
     """A teller as in production."""
     lists = redis.Redis.from_url(for_redis_py(url)) if is_store(url) else None
-    return BrokerTeller(kombu.Connection(url, transport_options=transport_options(url, 4)), lists)
+    return BrokerTeller(kombu.Connection(url, transport_options=transport_options(url, 4)), lists, Absence("broker"))
 
 
 class FrontDoor:

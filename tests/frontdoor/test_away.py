@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from tasks.core.protocol import Call, Protocol
 from tasks.ledger import Arrival, Ledger, Receipt
+from tasks.ledger.away import is_away, why_away
 from tests.frontdoor.house import FrontDoor, lead, open_door
 from tests.frontdoor.wire import AmqpWire, RedisWire, Wire
 from workers.intake.loop import Growing
-from workers.intake.receiver import is_away
+
+T = TypeVar("T")
 
 
 class Moody(Ledger):
@@ -26,19 +29,13 @@ class Moody(Ledger):
         self.after = False
         self.calls = 0
 
-    def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
+    def write(self, work: Callable[[Connection], T]) -> T:
         self.calls += 1
-        if self.away.is_set() and self.after:
-            super().accept(arrivals)
-        self._complain()
-        return super().accept(arrivals)
-
-    def refuse(self, lead_id: str, reason: str) -> None:
-        self._complain()
-        super().refuse(lead_id, reason)
-
-    def _complain(self) -> None:
-        if self.away.is_set():
+        if not self.away.is_set():
+            return super().write(work)
+        with self._absence.watch(why_away):
+            if self.after:
+                self._commit.write(work)
             raise OperationalError("INSERT", {}, Exception("gone"))
 
 

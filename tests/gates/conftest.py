@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tasks.gates import StoredGates
+from tasks.gates import SharedGates
 from tasks.ledger import Ledger, migrate
 
 
@@ -20,9 +20,9 @@ class Shared:
     store: Redis
     ledger: Ledger
 
-    def gates(self, *, test: bool = False) -> StoredGates:
+    def gates(self, *, test: bool = False) -> SharedGates:
         """One worker's gates."""
-        return StoredGates(self.store, self.ledger, partner_id="XYZ", test=test)
+        return SharedGates(self.store, self.ledger, partner_id="XYZ", test=test)
 
 
 @pytest.fixture

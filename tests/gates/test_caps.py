@@ -7,17 +7,17 @@ from threading import Barrier, Thread
 
 from structlog.testing import capture_logs
 
-from tasks.gates import Capped, Gate, Go, StoredGates
+from tasks.gates import Capped, Gate, Go, SharedGates
 
 TOMORROW = datetime.now(UTC) + timedelta(hours=9)
 PAST = datetime.now(UTC) - timedelta(seconds=5)
 
 
-def close(gates: StoredGates, scope: str = "category:16001", until: datetime | None = TOMORROW) -> bool:
+def close(gates: SharedGates, scope: str = "category:16001", until: datetime | None = TOMORROW) -> bool:
     return gates.close(scope, code=4000, reason="Daily Cap reached", until=until)
 
 
-def gate_of(gates: StoredGates, scope: str = "category:16001") -> Gate:
+def gate_of(gates: SharedGates, scope: str = "category:16001") -> Gate:
     return next(gate for gate in gates.all() if gate.scope == scope)
 
 
@@ -127,7 +127,7 @@ def test_a_store_that_forgot_everything_is_told_by_the_ledger_which_gates_are_cl
     fresh = shared.gates()
     assert isinstance(fresh.admit("category:16001", 1000), Go)
 
-    fresh.restore()
+    fresh.reset()
 
     assert isinstance(fresh.admit("category:16001", 1000), Capped)
 
@@ -138,7 +138,7 @@ def test_a_gate_met_in_test_mode_is_not_the_live_one(shared):
     assert isinstance(shared.gates().admit("category:16001", 1000), Go)
     shared.store.flushdb()
     live = shared.gates()
-    live.restore()
+    live.reset()
     assert isinstance(live.admit("category:16001", 1000), Go)
 
 

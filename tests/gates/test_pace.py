@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
-from tasks.gates import Go, Heard, StoredGates, Wait
+from tasks.gates import Go, Heard, SharedGates, Wait
 from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, WIDE_PLACES
 
 SCOPE = "category:16001"
 
 
-def hear(gates: StoredGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
+def hear(gates: SharedGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
     code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
     gates.heard(ticket.ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
 
 
-def go(gates: StoredGates) -> Go:
+def go(gates: SharedGates) -> Go:
     answer = gates.admit(SCOPE, 5000)
     assert isinstance(answer, Go)
     return answer

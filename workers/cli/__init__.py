@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from importlib import import_module
 from typing import Final
 
 import click
+import structlog
 
 COMMANDS: Final = {
     "up": "run everything on this machine",
@@ -47,6 +50,11 @@ class Commands(click.Group):
 @click.version_option(package_name="pingpost", prog_name="pingpost")
 def main() -> None:
     """Workers that sell live calls by ping and post."""
+    # Standard output is what a command answers. Commands that run on set logging up for themselves (`workers.logging`).
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.outcome import rfc3339
-from tasks.gates import Gate, StoredGates
+from tasks.gates import Gate, SharedGates
 from tasks.ledger import LedgerError
 from workers.services import Wiring
 from workers.settings import SettingsError, load
@@ -70,10 +70,10 @@ def as_object(gate: Gate) -> dict[str, Any]:
     }
 
 
-def _gates() -> StoredGates:
+def _gates() -> SharedGates:
     try:
         gates = Wiring(load()).gates
-        gates.restore()
+        gates.reset()
     except SettingsError as wrong:
         click.echo(f"pingpost gates: {wrong}", err=True)
         sys.exit(2)

@@ -66,7 +66,7 @@ def _compose(wiring: Wiring) -> Intake:
     )
     receiver = Receiver(reader, wiring.ledger, wiring.teller, start=_start)
     source = open_source(wiring.places.broker_url)
-    return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"))
+    return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"), broker=wiring.broker)
 
 
 def _start(lead_id: str, call: Call) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from amqp.exceptions import AMQPError
 
-from tasks.away import BROKER_AWAY
+from tasks.absence import Absence
+from tasks.away import BROKER_AWAY, why_broker_away
 from workers.intake.message import Message
 from workers.intake.reading import Unfit
 from workers.intake.receiver import LedgerAway, Receiver
@@ -45,12 +45,14 @@ class Intake:
         *,
         alive: Callable[[], None] = lambda: None,
         growing: Growing = Growing(),
+        broker: Absence | None = None,
     ) -> None:
         """Take what does the work; `alive` is called twice a second while the loop turns, whatever is away."""
         self._source = source
         self._receiver = receiver
         self._alive = alive
         self._growing = growing
+        self._broker = broker or Absence("broker")
         self._ready = False
         self._broker_tries = 0
         self._ledger_tries = 0
@@ -84,27 +86,23 @@ class Intake:
                     log.warning("lead.buried", reason=why.reason)
                     self._source.bury(message, why.reason)
                 self._source.ack(batch)
-            if self._broker_tries:
-                self._broker_tries = 0
-                log.info("broker.back")
+            self._broker_tries = 0
+            self._broker.over()
 
     def _receive(self, batch: Sequence[Message], stop: threading.Event) -> list[tuple[Message, Unfit]] | None:
         while True:
             try:
                 unfit = self._receiver.receive(batch, again=self._ledger_tries > 0)
-            except LedgerAway as away:
-                if not self._wait_for_ledger(away, stop):
+            except LedgerAway:
+                if not self._wait_for_ledger(stop):
                     return None
             else:
-                if self._ledger_tries:
-                    self._ledger_tries = 0
-                    log.info("ledger.back")
+                self._ledger_tries = 0
                 return unfit
 
-    def _wait_for_ledger(self, away: LedgerAway, stop: threading.Event) -> bool:
+    def _wait_for_ledger(self, stop: threading.Event) -> bool:
+        # The ledger itself has said that it is away.
         self._ledger_tries += 1
-        if self._ledger_tries == 1:
-            log.warning("ledger.away", stage="intake", reason=str(away))
         left_s = self._growing.delay_s(self._ledger_tries, random.random())  # noqa: S311 - jitter
         while left_s > 0 and not stop.wait(min(left_s, TICK_S)):
             left_s -= TICK_S
@@ -114,8 +112,7 @@ class Intake:
 
     def _wait_for_broker(self, away: BaseException, stop: threading.Event) -> None:
         self._broker_tries += 1
-        if self._broker_tries == 1:
-            log.warning("broker.away", stage="intake", reason=_why(away))
+        self._broker.begun(why_broker_away(away) or type(away).__name__)
         left_s = self._growing.delay_s(self._broker_tries, random.random())  # noqa: S311 - jitter
         while left_s > 0 and not stop.wait(min(left_s, TICK_S)):
             left_s -= TICK_S
@@ -126,10 +123,3 @@ class Intake:
             self._source.close()
         except BROKER_AWAY:
             self._source.drop()
-
-
-def _why(away: BaseException) -> str:
-    """Name an error of a broker's. An AMQP one has the broker's own words, which an operator needs."""
-    if isinstance(away, AMQPError) and away.reply_text:
-        return f"{type(away).__name__}: {away.reply_text}"
-    return type(away).__name__

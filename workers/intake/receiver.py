@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import structlog
 from redis.exceptions import ResponseError
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
+from tasks.ledger.away import is_away
 from tasks.outbox import log_outcome
 from tasks.telling import Teller
 from workers.intake.message import Message
@@ -165,10 +166,3 @@ def _ours(fault: Exception) -> Unfit:
     # Without the traceback: an error's text may hold the caller's data.
     log.error("alarm", stage="intake", reason="a fault of ours", cause=type(fault).__name__)
     return Unfit(f"a fault of ours: {type(fault).__name__}")
-
-
-def is_away(fault: BaseException) -> bool:
-    """Whether an error is the database's state, which time or an operator mends, and not one row's content."""
-    if isinstance(fault, DBAPIError):
-        return fault.connection_invalidated or not isinstance(fault, DataError | IntegrityError)
-    return isinstance(fault, SQLAlchemyError) and not isinstance(fault, StatementError)

@@ -1,0 +1,73 @@
+"""What may be away for a while (broker, ledger, state store): a process says so once, and once when it is back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+log = structlog.stdlib.get_logger()
+
+
+class Absence:
+    """One process's view of one thing. Safe under threads, and cheap while nothing is away.
+
+    The log lines are ``<what>.away`` with `reason`, and ``<what>.back`` with `away_s`, in turn: what fails now, and was
+    begun before the last return, belongs to the absence that is over.
+    """
+
+    def __init__(self, what: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Watch over `what`, one of ``broker``, ``ledger``, ``store``."""
+        self._away, self._back = f"{what}.away", f"{what}.back"
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._returned: float | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether it is away, as far as is known."""
+        return self._since is not None
+
+    @contextmanager
+    def watch(self, away: Callable[[Exception], str | None]) -> Iterator[None]:
+        """Do something with it. `away` says of an error how it is away; None: the error says nothing of the kind."""
+        began = self._monotonic()
+        try:
+            yield
+        except Exception as fault:
+            if (reason := away(fault)) is not None:
+                self.begun(reason, began)
+            raise
+        self.over(began)
+
+    def begun(self, reason: str, began: float | None = None) -> None:
+        """Say that it is away, unless that is said. `began` (monotonic): when what failed had been begun."""
+        with self._lock:
+            if self._since is not None:
+                return
+            if began is not None and self._returned is not None and began < self._returned:
+                return
+            self._since = self._monotonic()
+            log.warning(self._away, reason=reason)
+
+    def over(self, began: float | None = None) -> None:
+        """Say that it is back, if it was away. `began` (monotonic): when what went well had been begun."""
+        if not self.on:
+            return
+        with self._lock:
+            since = self._since
+            # What was begun before it went away, and went well, says nothing of now.
+            if since is None or (began is not None and began < since):
+                return
+            self._since = None
+            self._returned = self._monotonic()
+            log.info(self._back, away_s=round(self._returned - since, 1))
+
+
+def named(*kinds: type[BaseException]) -> Callable[[Exception], str | None]:
+    """Give what names an error of these kinds by its class, never by its text, and leaves all others out."""
+    return lambda fault: type(fault).__name__ if isinstance(fault, kinds) else None

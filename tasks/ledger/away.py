@@ -1,0 +1,28 @@
+"""Which errors mean that the ledger is away, and not that one row is wrong."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
+
+LONGEST_REASON = 200
+
+
+def is_away(fault: BaseException) -> bool:
+    """Whether an error is the database's state, which time or an operator mends, and not one row's content."""
+    if isinstance(fault, DBAPIError):
+        return fault.connection_invalidated or not isinstance(fault, DataError | IntegrityError)
+    return isinstance(fault, SQLAlchemyError) and not isinstance(fault, StatementError)
+
+
+def why_away(fault: Exception) -> str | None:
+    """Say how the ledger is away; None where the error says nothing of the kind.
+
+    An operational error has the database's own words, which an operator needs ("database or disk is full"), and no
+    row's content; of any other error only the class is told.
+    """
+    if not is_away(fault):
+        return None
+    if isinstance(fault, OperationalError):
+        words = str(fault.orig).strip().partition("\n")[0]
+        return f"{type(fault.orig).__name__}: {words}"[:LONGEST_REASON]
+    return type(fault).__name__
