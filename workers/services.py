@@ -23,7 +23,7 @@ from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import Defaults, InvalidLead
-from tasks.gates import SharedGates
+from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import Ledger
 from tasks.sell import first_call
 from tasks.services import Rules, Services
@@ -88,7 +88,8 @@ class Wiring:
     def gates(self) -> SharedGates:
         """What all workers know of the buyer together."""
         settings = self.settings
-        return SharedGates(self.store, self.ledger, partner_id=settings.partner_id, test=settings.test_mode)
+        store = RedisStore(self.store, partner_id=settings.partner_id, test=settings.test_mode)
+        return SharedGates(store, Register(self.ledger, test=settings.test_mode))
 
     @cached_property
     def broker(self) -> Absence:

@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.absence import Absence, named
@@ -23,8 +22,8 @@ from tasks.core.outcome import rfc3339
 from tasks.gates.local import LocalPace
 from tasks.gates.port import PACE_SCOPE, Admission, Gate, Heard
 from tasks.gates.register import Register
-from tasks.gates.store import HOLD_MS, GateStore
-from tasks.ledger import GateRow, Ledger
+from tasks.gates.store import HOLD_MS, Store
+from tasks.ledger import GateRow
 from tasks.ledger.rows import from_ms, to_ms
 
 log = structlog.stdlib.get_logger()
@@ -40,15 +39,13 @@ class SharedGates:
 
     def __init__(
         self,
-        store: Redis,
-        ledger: Ledger,
+        store: Store,
+        register: Register,
         *,
-        partner_id: str,
-        test: bool,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = GateStore(store, partner_id=partner_id, test=test)
-        self._register = Register(ledger, test=test)
+        self._store = store
+        self._register = register
         self._local = LocalPace(HOLD_MS, monotonic=monotonic)
         self._absence = Absence("store", monotonic=monotonic)
         self._monotonic = monotonic

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from redis import Redis
 
@@ -24,8 +24,46 @@ NARROW_PLACES: Final = 4
 WIDE_PLACES: Final = 64
 
 
-class GateStore:
+class Store(Protocol):
     """What all workers of one partner, live or test, know together. Every method may raise `RedisError`."""
+
+    def admit(self, scope: str, ticket: str, budget_ms: int) -> Admission:
+        """Ask for a call that takes at most `budget_ms`, and take its place in flight under `ticket`."""
+        ...
+
+    def heard(
+        self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
+    ) -> tuple[str, int] | None:
+        """Report a call. Gives ``("closed", until)`` or ``("opened", since)``, in ms, where the pace's gate turned."""
+        ...
+
+    def put(self, rows: Sequence[GateRow]) -> None:
+        """Close these gates here too. One that is closed already keeps its count."""
+        ...
+
+    def forget(self, scopes: Sequence[str]) -> None:
+        """Open gates."""
+        ...
+
+    def scopes(self) -> frozenset[str]:
+        """Give the scopes whose gates are closed here."""
+        ...
+
+    def turned_away(self, scope: str) -> int:
+        """Give how many leads a closed gate has turned away here."""
+        ...
+
+    def pace(self) -> Gate:
+        """Give the gate that 1000 and 1100 close for all."""
+        ...
+
+    def open_pace(self) -> bool:
+        """Let calls go at once, whatever was heard. False: nothing held them back."""
+        ...
+
+
+class RedisStore:
+    """See `Store`: in Redis or Valkey."""
 
     def __init__(self, store: Redis, *, partner_id: str, test: bool) -> None:
         self._store = store  # decodes what it reads
@@ -37,7 +75,7 @@ class GateStore:
         self._scopes = f"{self._prefix}scopes"
 
     def admit(self, scope: str, ticket: str, budget_ms: int) -> Admission:
-        """Ask for a call that takes at most `budget_ms`, and take its place in flight under `ticket`."""
+        """See `Store.admit`."""
         answer = self._admit(
             keys=[self._gate(scope), self._pace, self._flight],
             args=[
@@ -68,7 +106,7 @@ class GateStore:
     def heard(
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
     ) -> tuple[str, int] | None:
-        """Report a call. Gives ``("closed", until)`` or ``("opened", since)``, in ms, where the pace's gate turned."""
+        """See `Store.heard`."""
         jitter = 0.95 + 0.1 * random.random()  # noqa: S311 - chance, not a secret
         growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
@@ -79,7 +117,7 @@ class GateStore:
         return (answer[0], int(answer[1])) if answer[0] else None
 
     def put(self, rows: Sequence[GateRow]) -> None:
-        """Close these gates here too. One that is closed already keeps its count."""
+        """See `Store.put`."""
         if not rows:
             return
         with self._store.pipeline(transaction=True) as pipe:
@@ -98,7 +136,7 @@ class GateStore:
             pipe.execute()
 
     def forget(self, scopes: Sequence[str]) -> None:
-        """Open gates."""
+        """See `Store.forget`."""
         if scopes:
             with self._store.pipeline(transaction=True) as pipe:
                 pipe.delete(*(self._gate(scope) for scope in scopes))
@@ -106,15 +144,15 @@ class GateStore:
                 pipe.execute()
 
     def scopes(self) -> frozenset[str]:
-        """Give the scopes whose gates are closed here."""
+        """See `Store.scopes`."""
         return frozenset(cast("set[str]", self._store.smembers(self._scopes)))
 
     def turned_away(self, scope: str) -> int:
-        """Give how many leads a closed gate has turned away here."""
+        """See `Store.turned_away`."""
         return int(cast("str | None", self._store.hget(self._gate(scope), "turned_away")) or 0)
 
     def pace(self) -> Gate:
-        """Give the gate that 1000 and 1100 close for all."""
+        """See `Store.pace`."""
         found = cast("Mapping[str, str]", self._store.hgetall(self._pace))
         if "step" not in found:
             return Gate(PACE_SCOPE, closed=False)
@@ -129,7 +167,7 @@ class GateStore:
         )
 
     def open_pace(self) -> bool:
-        """Let calls go at once, whatever was heard. False: nothing held them back."""
+        """See `Store.open_pace`."""
         return bool(self._store.delete(self._pace, self._flight))
 
     def _gate(self, scope: str) -> str:

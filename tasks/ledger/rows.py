@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -94,7 +94,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class LeadRow:
-    """A lead as it stands. `read_ms` is the database's time of reading; `read_at` the monotonic clock's, in seconds."""
+    """A lead as it stands. `read_ms` is the database's time of reading, `read_at` that of `monotonic`, in seconds."""
 
     lead_id: str
     state: State
@@ -116,12 +116,13 @@ class LeadRow:
     last_reason: str | None
     read_ms: int
     fields: Mapping[str, str] = field(repr=False)
-    read_at: float = field(default_factory=time.monotonic)
+    read_at: float
+    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     @property
     def now_ms(self) -> int:
         """The database's time now, by the time that has passed since the row was read."""
-        return self.read_ms + round((time.monotonic() - self.read_at) * 1000)
+        return self.read_ms + round((self.monotonic() - self.read_at) * 1000)
 
     @property
     def remaining_s(self) -> float:
@@ -175,4 +176,5 @@ def lead_row(row: Any) -> LeadRow:
         last_reason=row.last_reason,
         read_ms=row.now,
         fields=json.loads(row.content) if row.content else {},
+        read_at=time.monotonic(),
     )

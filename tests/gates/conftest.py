@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tasks.gates import SharedGates
+from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import Ledger, migrate
 
 
@@ -22,7 +22,7 @@ class Shared:
 
     def gates(self, *, test: bool = False) -> SharedGates:
         """One worker's gates."""
-        return SharedGates(self.store, self.ledger, partner_id="XYZ", test=test)
+        return SharedGates(RedisStore(self.store, partner_id="XYZ", test=test), Register(self.ledger, test=test))
 
 
 @pytest.fixture

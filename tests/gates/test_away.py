@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from structlog.testing import capture_logs
 
-from tasks.gates import Capped, Go, Heard, SharedGates, Wait
+from tasks.gates import Capped, Go, Heard, RedisStore, Register, SharedGates, Wait
 from tasks.gates.local import CALLS_PER_S, LONGEST_WAIT_S, PLACES, LocalPace
 from tasks.gates.shared import TRY_S
 from tasks.gates.store import HOLD_MS
@@ -71,8 +71,9 @@ def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
             retry=Retry(NoBackoff(), 1),
             socket_timeout=5,
         )
-        here = SharedGates(cuttable, ledger, partner_id="XYZ", test=False, monotonic=clock)
-        there = SharedGates(direct, ledger, partner_id="XYZ", test=False)
+        register = Register(ledger, test=False)
+        here = SharedGates(RedisStore(cuttable, partner_id="XYZ", test=False), register, monotonic=clock)
+        there = SharedGates(RedisStore(direct, partner_id="XYZ", test=False), register)
         yield Office(line, direct, ledger, clock, here, there)
         cuttable.close()
     direct.flushdb()
