@@ -151,7 +151,7 @@ def _control(url: str, *words: str) -> None:
     """Run rabbitmqctl in the environment of the node's own process, which knows its cookie and its name server."""
     name = f"pingpost-{urlsplit(url).port}@localhost"
     for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "beam.smp" and any(name in word for word in process.cmdline()):
+        if process.info["name"] == "beam.smp" and process.environ().get("RABBITMQ_NODENAME") == name:
             program = shutil.which("rabbitmqctl", path="/usr/lib/rabbitmq/bin") or "rabbitmqctl"
             subprocess.run(
                 [program, "-n", name, *words], env=process.environ(), capture_output=True, timeout=90, check=False
