@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint lock clean
+.PHONY: help install install-dev demo test simulate chaos lint lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,11 +39,17 @@ test: install-dev ## run every test, on every broker and database at hand
 	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing
 	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --numprocesses $(SIDE_BY_SIDE) --dist loadfile
 
+simulate: install-dev ## run a hundred thousand schedules of the simulated installation (SCHEDULES, SEED)
+	$(BIN)/python -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
+
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: install-dev ## break everything under load on both brokers, and compare four books (BROKER, LEADS, SEED)
+	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
 
 lock: ## make the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q ops/requirements/build.in -o ops/requirements/build.txt
