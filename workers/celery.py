@@ -166,6 +166,9 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # After a loss of the broker Celery would raise the prefetch count again with each task that ends, from that
+        # task's thread: two threads then read one connection, which breaks it anew, or leaves the worker deaf.
+        "worker_enable_prefetch_count_reduction": False,
         "worker_detect_quorum_queues": True,
         "enable_utc": True,
         "timezone": "UTC",
