@@ -47,6 +47,7 @@ class Facts:
     code: int | None = None
     reason: str | None = None
     remark: str | None = None
+    customid: str | None = None
     faults: frozenset[str] = frozenset()
 
 
@@ -124,6 +125,7 @@ def _facts(found: Found, mapping: AnswerMapping) -> Facts:
         code=_one("code", codes),
         reason=_joined(reasons),
         remark=_joined(leaf.text for leaf in found["remark"] if leaf.kind != "truth"),
+        customid=_one("customid", {leaf.text for leaf in found["customid"]}),
         faults=frozenset(faults),
     )
 

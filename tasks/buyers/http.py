@@ -145,7 +145,7 @@ class HttpBuyer:
         began = self._clock()
         heard = Heard(self._protocol.answer_bytes)
         trouble = self._fly(request, flight, heard)
-        answer: Answer = trouble or self._read(call, heard, offer)
+        answer: Answer = trouble or self._read(call, heard, offer, fields)
         if isinstance(answer, Refusal) and answer.reason is not None:
             answer = replace(answer, reason=masker.mask(answer.reason)[:REASON_LENGTH])
         return Exchange(
@@ -204,7 +204,7 @@ class HttpBuyer:
             self._lines.add(line)
         return line
 
-    def _read(self, call: Call, heard: Heard, offer: Offer) -> Answer:
+    def _read(self, call: Call, heard: Heard, offer: Offer, sent: Mapping[str, str]) -> Answer:
         status, headers = heard.status or 0, heard.headers
         content = heard.content()
         facts = (
@@ -219,6 +219,8 @@ class HttpBuyer:
             self._protocol,
             retry_after_s=read_retry_after(headers.get("Retry-After"), self._now),
             telephone=offer.fields.get("telephone", ""),
+            sent=sent,
+            echoes=self._mapping.echoes,
         )
 
 

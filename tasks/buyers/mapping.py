@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", "reason", "remark")
+FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", "reason", "remark", "customid")
+ECHOES: Final = ("token", "customid")
 PATH: Final = "/"
 _SEPARATORS: Final = str.maketrans("", "", "_-.: \t\r\n\N{NO-BREAK SPACE}")
 
@@ -27,8 +28,11 @@ def word(text: str) -> str:
 class AnswerMapping:
     """Names of each fact (a name with a "/" is a path from the root), and the words of a status.
 
+    `echoes` are the facts (of `ECHOES`) that an answer may only tell as they were sent: told otherwise, it is another
+    lead's.
+
     Raises:
-        ValueError: a name without a letter, or a word that both accepts and rejects.
+        ValueError: a name without a letter, a word that both accepts and rejects, or an echo that is none.
     """
 
     status: tuple[str, ...]
@@ -39,6 +43,8 @@ class AnswerMapping:
     code: tuple[str, ...]
     reason: tuple[str, ...]
     remark: tuple[str, ...]
+    customid: tuple[str, ...]
+    echoes: tuple[str, ...]
     accepted: tuple[str, ...]
     rejected: tuple[str, ...]
     no_code: tuple[str, ...]
@@ -75,5 +81,7 @@ class AnswerMapping:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+        if wrong := set(self.echoes) - set(ECHOES):
+            raise ValueError(f"echoes: {', '.join(sorted(wrong))} (known: {', '.join(ECHOES)})")
         if both := self.yes & self.no:
             raise ValueError(f"accepted and rejected: both hold {', '.join(sorted(both))}")

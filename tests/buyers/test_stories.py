@@ -30,6 +30,8 @@ def test_a_story_comes_out_of_the_pure_code_as_told(story: Story, protocol: Prot
         protocol,
         retry_after_s=read_retry_after(story.headers.get("Retry-After"), _no_clock),
         telephone=story.offer.fields.get("telephone", ""),
+        sent=fields,
+        echoes=story.mapping.echoes,
     )
     assert answer == story.expected
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tasks.buyers.answers import Facts
 from tasks.buyers.letsmakealead.wire import Sender, SendPrice, interpret, read_retry_after, request_fields
 from tasks.buyers.port import Offer
-from tasks.buyers.registry import load_protocol
+from tasks.buyers.registry import load_protocol, mapping_with
 from tasks.core.bid import Bid
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
@@ -366,3 +366,37 @@ def test_a_retry_after_of_any_text_never_raises(header: str) -> None:
 def test_a_retry_after_that_is_nearly_a_date_never_raises(header: str) -> None:
     seconds = read_retry_after(header, lambda: NOW)
     assert seconds is None or 0 <= seconds <= 86400
+
+
+# Answers of other leads
+
+
+@pytest.mark.parametrize("told", [{"token": "t-2"}, {"customid": "lead-2"}])
+@pytest.mark.parametrize("facts", [{"phone_number": NUMBER, "accepted": True}, {"code": 5000}, {"code": 1000}])
+def test_an_answer_that_names_another_lead_proves_nothing_of_this_one(
+    told: dict[str, str], facts: dict[str, Any]
+) -> None:
+    answer = interpret(
+        Call.POST, Facts(**facts, **told), 200, PROTOCOL, sent=sent(Call.POST), echoes=("token", "customid")
+    )
+    assert isinstance(answer, Unreadable)
+    assert answer.why.startswith("an answer for another lead")
+
+
+def test_what_was_not_sent_or_is_not_compared_names_no_other_lead() -> None:
+    bid = Facts(price=PRICE, token="fresh", customid="theirs")
+    assert isinstance(
+        interpret(Call.PING, bid, 200, PROTOCOL, sent=sent(Call.PING), echoes=("token", "customid")), Bid
+    ), "a ping sends neither"
+    sale = Facts(phone_number=NUMBER, token="t-2", customid="LEAD-1")
+    assert isinstance(interpret(Call.POST, sale, 200, PROTOCOL, sent=sent(Call.POST), echoes=("customid",)), Sale)
+    assert isinstance(interpret(Call.POST, sale, 200, PROTOCOL, sent=sent(Call.POST), echoes=()), Sale)
+    one_step = Facts(phone_number=NUMBER, token="its own")
+    assert isinstance(
+        interpret(Call.ONE_STEP, one_step, 200, PROTOCOL, sent=sent(Call.ONE_STEP), echoes=("token", "customid")), Sale
+    )
+
+
+def test_only_a_token_and_a_customid_can_be_echoes() -> None:
+    with pytest.raises(ValueError, match=r"echoes: price \(known: token, customid\)"):
+        mapping_with({"echoes": ["price"]})

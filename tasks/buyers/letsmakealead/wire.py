@@ -6,7 +6,7 @@ What is neither clearly a bid, nor clearly a sale, nor clearly a refusal is `Unr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -87,17 +87,25 @@ def interpret(
     *,
     retry_after_s: float | None = None,
     telephone: str = "",
+    sent: Mapping[str, str] | None = None,
+    echoes: Collection[str] = (),
 ) -> Bid | Sale | Refusal | Unreadable:
     """Decide what an answer's facts amount to.
 
     Args:
         retry_after_s: the header's, kept with a refusal and with an answer that cannot be read.
         telephone: the caller's own. A buyer that echoes the request has not told where to forward.
+        sent: the request's fields.
+        echoes: those of them that an answer may tell only as they were sent (`AnswerMapping.echoes`).
     """
     if 300 <= http_status < 400:
         return Unreadable(f"a redirect (HTTP {http_status})", retry_after_s)
     if isinstance(facts, Unreadable):
         return replace(facts, retry_after_s=retry_after_s)
+    for name in echoes:
+        told, ours = getattr(facts, name), (sent or {}).get(name)
+        if told is not None and ours and told.casefold() != ours.casefold():
+            return Unreadable(f"an answer for another lead: the {name} is not the one that was sent", retry_after_s)
     if telephone and facts.phone_number and dialled(facts.phone_number) == dialled(telephone):
         facts = replace(facts, phone_number=None)
     try:
