@@ -35,7 +35,8 @@ def close(connection: Connection, gate: GateRow) -> bool:
         return gate.until_ms is None
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     new = dialect.insert(gates).values(scope=gate.scope, since=gate.since_ms, turned_away=0, **values)
-    return connection.execute(new.on_conflict_do_nothing()).rowcount == 1
+    # Not by rowcount, which SQLAlchemy gives of an INSERT on SQLite alone.
+    return connection.execute(new.on_conflict_do_nothing().returning(gates.c.scope)).first() is not None
 
 
 def open_(connection: Connection, scope: str) -> bool:

@@ -91,3 +91,10 @@ def test_a_gate_is_opened_once(ledger: Ledger):
     assert ledger.open_gate("category:16001")
     assert not ledger.open_gate("category:16001")
     assert ledger.closed_gates() == []
+
+
+def test_whoever_closes_a_gate_first_is_told_so_and_nobody_else(ledger: Ledger):
+    """On both databases: who is told writes the line, and tells the state store at once."""
+    gate = GateRow("category:16002", 4000, "Daily Cap reached", 1_000, 9_000)
+
+    assert [ledger.close_gate(gate), ledger.close_gate(gate)] == [True, False]
