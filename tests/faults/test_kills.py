@@ -19,7 +19,7 @@ from tasks.buyers.registry import load_protocol
 from tasks.core.lead import Flow, Lead
 from tasks.core.protocol import Call
 from tasks.core.validation import Defaults, read_lead
-from tasks.gates import StoredGates
+from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import Arrival
 from tests.faults.conftest import SELLING, House, flow_of, send
 from tests.integration.installation import lead, wait_for
@@ -107,10 +107,10 @@ def no_beat(house: House) -> Iterator[None]:
     beat.resume()
 
 
-def gates_of(house: House, stack: ExitStack) -> StoredGates:
+def gates_of(house: House, stack: ExitStack) -> SharedGates:
     """The gates of an installation, as one more worker would see them."""
     store = stack.enter_context(Redis.from_url(_state_url(house), decode_responses=True))
-    return StoredGates(store, house.installation.ledger, partner_id="XYZ", test=False)
+    return SharedGates(RedisStore(store, partner_id="XYZ", test=False), Register(house.installation.ledger, test=False))
 
 
 def _state_url(house: House) -> str:
