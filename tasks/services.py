@@ -29,6 +29,7 @@ class Rules:
     reset: time_of_day
     send_floor: bool
     send_price: bool
+    retention_days: int
 
     def timeout_s(self, call: Call) -> float:
         """Give the buyer's time for an answer."""

@@ -31,6 +31,9 @@ UNTOLD_MS: Final = 3_000
 # would make the queue longer still.
 LONG_QUEUE: Final = 100
 AT_ONCE: Final = 500
+DAY_MS: Final = 86_400_000
+# Each batch is a transaction that others wait for; so many a run keep up with a million leads a day.
+MOST_BATCHES: Final = 20
 
 
 @shared_task(bind=True, name="reset_caps", ignore_result=True)
@@ -38,6 +41,24 @@ def reset_caps(self: Task) -> None:
     """Open the caps whose day is over."""
     services = cast("Services", self.app.services)
     services.gates.reset()
+
+
+@shared_task(bind=True, name="forget", ignore_result=True)
+def forget(self: Task) -> None:
+    """Erase the identity of callers whose leads ended long ago (`PINGPOST_RETENTION_DAYS`)."""
+    services = cast("Services", self.app.services)
+    older_than_ms = services.rules.retention_days * DAY_MS
+    erased = 0
+    with suppress(LedgerError):  # what is left, the next one erases
+        for _ in range(MOST_BATCHES):
+            batch = services.ledger.erase_identity(older_than_ms=older_than_ms, limit=AT_ONCE)
+            erased += batch
+            if batch < AT_ONCE:
+                break
+        if erased:
+            services.ledger.checkpoint()
+    if erased:
+        log.info("identity.erased", leads=erased, older_than_days=services.rules.retention_days)
 
 
 @shared_task(bind=True, name="sweep", ignore_result=True)

@@ -26,7 +26,7 @@ from workers.places import resolve
 from workers.schedule import SCHEDULE
 from workers.services import Wiring
 from workers.settings import Settings, SettingsError, load
-from workers.topology import PING, POST, UPKEEP, dead, dead_letters, task_queues
+from workers.topology import PING, POST, REASON_HEADER, UPKEEP, dead, dead_letters, task_queues
 from workers.transport import transport_options
 from workers.worker import say_once
 
@@ -47,6 +47,7 @@ ROUTES: Final = {
     direct_post.direct_post.name: {"queue": POST},
     upkeep.sweep.name: {"queue": UPKEEP},
     upkeep.reset_caps.name: {"queue": UPKEEP},
+    upkeep.forget.name: {"queue": UPKEEP},
 }
 
 
@@ -104,17 +105,35 @@ class PingPost(Celery):
 
     def bury(self, task: str, lead_id: str, cause: str) -> None:
         """Put a task that a fault of ours broke with the dead letters, its cause in the headers."""
+        headers = {REASON_HEADER: cause, "x-task": task}
+        self._bury({"task": task, "lead_id": lead_id}, headers=headers, serializer="json")
+
+    def bury_message(self, message: Any, reason: str) -> None:
+        """Put a message that is no task with the dead letters: its body as it came, and why.
+
+        Raises:
+            BROKER_AWAY: it may have been put there.
+        """
+        content_type = message.content_type if isinstance(message.content_type, str) else None
+        body = message.body if isinstance(message.body, str | bytes) else bytes(message.body or b"")
+        self._bury(
+            body,
+            headers={REASON_HEADER: reason},
+            content_type=content_type or "application/octet-stream",
+            content_encoding="binary",
+        )
+
+    def _bury(self, body: Any, **options: Any) -> None:
         with self.wiring.broker.watch(why_broker_away), self.producer_or_acquire() as producer:
             producer.publish(
-                {"task": task, "lead_id": lead_id},
-                serializer="json",
+                body,
                 exchange=dead_letters,
                 declare=[dead],
-                headers={"x-reason": cause, "x-task": task},
                 delivery_mode=2,
                 confirm_timeout=CONFIRM_S,
                 retry=True,
                 retry_policy={"max_retries": 3, "interval_start": 0.2},
+                **options,
             )
 
 
@@ -161,6 +180,7 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
         "task_send_sent_event": False,
         "worker_send_task_events": True,
         "worker_pool": "threads",
+        "worker_consumer": "workers.consumer:Consumer",
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,

@@ -11,4 +11,5 @@ from workers.topology import UPKEEP
 SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "sweep": {"task": "sweep", "schedule": 1.0, "options": {"queue": UPKEEP, "expires": 60}},
     "reset_caps": {"task": "reset_caps", "schedule": 5.0, "options": {"queue": UPKEEP, "expires": 60}},
+    "forget": {"task": "forget", "schedule": 600.0, "options": {"queue": UPKEEP, "expires": 60}},
 }

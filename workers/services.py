@@ -146,6 +146,7 @@ class Wiring:
             reset=time.fromisoformat(settings.buyer_reset),
             send_floor=settings.send_price in ("ping", "both"),
             send_price=settings.send_price in ("post", "both"),
+            retention_days=settings.retention_days,
         )
 
     @cached_property

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger.clock import now_ms
+from tasks.ledger.retention import ERASED
 from tasks.ledger.rows import Arrival, Receipt, Reception, Reply, micros, storable, to_ms
 from tasks.ledger.schema import leads, refusals, replies
 
@@ -88,7 +89,7 @@ def _known(connection: Connection, lead_ids: list[str]) -> dict[str, Any]:
 
 
 def _receipt(connection: Connection, known: Any, arrival: Arrival, answers: list[dict[str, Any]]) -> Receipt:
-    if known.fingerprint != arrival.lead.fingerprint():
+    if known.fingerprint not in (ERASED, arrival.lead.fingerprint()):
         return Receipt(Reception.CONFLICT)
     replay = not _is_repetition(connection, arrival, answers)
     if known.outcome is not None:

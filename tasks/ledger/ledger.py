@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from tasks.absence import Absence
 from tasks.buyers.port import Exchange
 from tasks.core.protocol import Call
-from tasks.ledger import closures, frontdoor, moves, outbox, stillness
+from tasks.ledger import closures, frontdoor, moves, outbox, retention, stillness
 from tasks.ledger.away import why_away
 from tasks.ledger.commit import GroupCommit
-from tasks.ledger.engine import is_sqlite, open_engine
+from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
 from tasks.ledger.moves import Move
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Untold
 from tasks.ledger.schema import leads
@@ -115,6 +115,15 @@ class Ledger:
         return self.read(
             lambda connection: stillness.standing_still(connection, message_ms=message_ms, call_ms=call_ms, limit=limit)
         )
+
+    def erase_identity(self, *, older_than_ms: int, limit: int) -> int:
+        """Erase the identity of old leads (`retention.erase`). Gives how many."""
+        return self.write(lambda connection: retention.erase(connection, older_than_ms=older_than_ms, limit=limit))
+
+    def checkpoint(self) -> None:
+        """Let what was erased leave SQLite's log, too. Elsewhere, that is the database's own business."""
+        if is_sqlite(self.engine):
+            empty_the_log(self.engine)
 
     def now_ms(self) -> int:
         """Read the database's clock."""

@@ -81,6 +81,12 @@ Index(
     postgresql_where=text("status IS NOT NULL AND told_at IS NULL"),
 )
 Index("ix_leads_ended_at", leads.c.ended_at)
+Index(
+    "ix_leads_unerased",
+    leads.c.ended_at,
+    sqlite_where=text("status IS NOT NULL AND content IS NOT NULL"),
+    postgresql_where=text("status IS NOT NULL AND content IS NOT NULL"),
+)
 Index("ix_leads_token", leads.c.token)
 
 attempts = Table(

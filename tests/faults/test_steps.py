@@ -94,6 +94,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
         reset=time(0),
         send_floor=False,
         send_price=False,
+        retention_days=30,
     )
     yield Services(ledger, Buyer([]), Gates(), Teller(), load_protocol(None), rules, lambda: 0.5)  # type: ignore[arg-type]
     ledger.close()

@@ -59,6 +59,7 @@ _RULES: Final = Rules(
     reset=time(0),
     send_floor=False,
     send_price=False,
+    retention_days=30,
 )
 
 
