@@ -115,7 +115,7 @@ class PingPost(Celery):
             BROKER_AWAY: it may have been put there.
         """
         content_type = message.content_type if isinstance(message.content_type, str) else None
-        body = message.body if isinstance(message.body, str | bytes) else bytes(message.body or b"")
+        body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body)
         self._bury(
             body,
             headers={REASON_HEADER: reason},

@@ -1,0 +1,77 @@
+"""Celery's consumer of tasks, which keeps what is no task with the dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery.worker.consumer import Consumer as CelerysConsumer
+from kombu.exceptions import ContentDisallowed, DecodeError
+
+from tasks.away import BROKER_AWAY
+from tasks.core.validation import LEAD_ID
+
+log = structlog.stdlib.get_logger()
+
+
+def is_ours(payload: Any) -> bool:
+    """Whether a body has the form of our tasks': nothing but leads' ids, and what Celery adds (its protocol 2)."""
+    match payload:
+        case [list(ids), dict(named), dict() | None]:
+            return all(isinstance(one, str) and LEAD_ID.fullmatch(one) for one in (*ids, *named.values()))
+    return False
+
+
+class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no types
+    """Celery's consumer. It would write a message that it cannot read into the log, whole, and throw it away.
+
+    Here such a message goes to `dead`, whole, and its content stays out of the log. With the broker away it is not
+    acknowledged, and comes again.
+    """
+
+    def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
+        """Give what takes a message. One with what Celery does not foresee (headers of a wrong type) is no task."""
+        take = super().create_task_handler(*arguments, **options)
+
+        def on_task_received(message: Any) -> Any:
+            try:
+                return take(message) if is_ours(message.payload) else self._bury(message, "no task's message")
+            except (DecodeError, ContentDisallowed) as fault:
+                return self.on_decode_error(message, fault)
+            except BROKER_AWAY:
+                raise
+            except Exception as fault:  # noqa: BLE001 - a stranger's message must not end the worker
+                return self._bury(message, f"no task's message: {type(fault).__name__}")
+
+        return on_task_received
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Bury what cannot be decoded, or may not be (pickle)."""
+        self._bury(message, f"cannot be decoded: {type(exc).__name__}")
+
+    def on_unknown_message(self, _body: Any, message: Any) -> None:
+        """Bury what names no task."""
+        self._bury(message, "no task's message")
+
+    def on_unknown_task(self, _body: Any, message: Any, _exc: Exception) -> None:
+        """Bury what is for a task that is not here."""
+        self._bury(message, "no task of this name")
+
+    def on_invalid_task(self, _body: Any, message: Any, exc: Exception) -> None:
+        """Bury what breaks the protocol of tasks."""
+        self._bury(message, f"no task's message: {type(exc).__name__}")
+
+    def _bury(self, message: Any, reason: str) -> None:
+        if message.acknowledged:
+            return
+        queue = (message.delivery_info or {}).get("routing_key")
+        log.error("alarm", reason="a message is no task of ours", queue=str(queue)[:50], cause=reason)
+        try:
+            self.app.bury_message(message, reason)
+        except BROKER_AWAY:
+            raise
+        except Exception:  # noqa: BLE001 - it must not come again for ever; RabbitMQ itself puts what is rejected into `dead`
+            message.reject()
+        else:
+            message.ack()
