@@ -23,7 +23,7 @@ def test_a_task_that_a_fault_of_ours_broke_lies_with_the_dead_letters(house: Hou
 
     letters = house.installation.answer("dead", "list", "--json")
 
-    assert {"queue": "dead", "number": 1, "reason": "ValueError in ask:1"} in letters
+    assert ("dead", "ValueError in ask:1") in [(letter["queue"], letter["reason"]) for letter in letters]
 
 
 @pytest.mark.rabbitmq

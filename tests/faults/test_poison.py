@@ -1,0 +1,88 @@
+"""Messages that are no task, put straight onto the workers' queues: kept once, with the reason; the worker goes on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+from kombu import Connection, Producer
+
+from tests.faults.conftest import House, send
+from tests.integration.installation import wait_for
+
+SECRET: Final = "Hildegard-4711"
+JSON: Final = "application/json"
+BODY: Final = json.dumps([["nobody"], {}, {}]).encode()
+
+
+def _headers(task: object, **more: object) -> dict[str, Any]:
+    return {"id": uuid.uuid4().hex, "task": task, "lang": "py", "argsrepr": "", "kwargsrepr": "", **more}
+
+
+# name: body, content type, headers, how the reason begins
+POISON: Final[Mapping[str, tuple[bytes, str, dict[str, Any], str]]] = {
+    "cut JSON": (b'[["' + SECRET.encode(), JSON, _headers("ping"), "cannot be decoded"),
+    "not UTF-8": (b"\xff\xfe" + SECRET.encode(), JSON, _headers("ping"), "cannot be decoded"),
+    "pickle": (
+        pickle.dumps([[SECRET], {}, {}]),
+        "application/x-python-serialize",
+        _headers("ping"),
+        "cannot be decoded",
+    ),
+    "an unknown content type": (SECRET.encode(), "application/x-unheard-of", _headers("ping"), ""),
+    "no task": (json.dumps({"telephone": SECRET}).encode(), JSON, {}, "no task's message"),
+    "an unknown task": (BODY, JSON, _headers(f"no_such_{SECRET}"), "no task of this name"),
+    "a task that is no name": (BODY, JSON, _headers([SECRET]), "no task's message"),
+    "no id": (BODY, JSON, {"task": "ping", "lang": "py"}, "no task's message"),
+    "an impossible time": (BODY, JSON, _headers("ping", eta=SECRET), "no task's message"),
+    "an object for arguments": (json.dumps({"args": 7}).encode(), JSON, _headers("ping"), ""),
+    "too many arguments": (json.dumps([["nobody", "else"], {}, {}]).encode(), JSON, _headers("post"), "TypeError"),
+    "an argument that is no id": (
+        json.dumps([[f"{SECRET} Street"], {}, {}]).encode(),
+        JSON,
+        _headers("ping"),
+        "no task's",
+    ),
+    "an earlier protocol": (
+        json.dumps({"task": "ping", "id": "1", "args": [SECRET], "kwargs": {}}).encode(),
+        JSON,
+        {},
+        "no task's message",
+    ),
+    "a number for arguments": (b"7", JSON, _headers("ping"), ""),
+}
+
+
+def _letters(house: House) -> list[str]:
+    return [one["reason"] for one in house.installation.answer("dead", "list", "--json") if one["queue"] == "dead"]
+
+
+@pytest.mark.parametrize("queue", ["ping", "post", "upkeep"])
+def test_what_is_no_task_ends_in_the_dead_letters_once_and_the_worker_goes_on(house: House, queue: str):
+    """Its content is nowhere in the log; a lead behind it is sold by the same processes."""
+    before = _letters(house)
+    parts = {name: house.installation.part(name).pid for name in ("ping1", "post1")}
+    with Connection(house.installation.broker_url) as connection:
+        producer = Producer(connection)
+        for body, content_type, headers, _ in POISON.values():
+            producer.publish(
+                body, routing_key=queue, content_type=content_type, content_encoding="utf-8", headers=headers
+            )
+
+    name = f"poison-{queue}"
+    send(house, (name, {"zipcode": "60060"}))
+    assert house.outcome(name)["status"] == "sold"
+
+    wait_for(lambda: len(_letters(house)) >= len(before) + len(POISON), 20, lambda: str(_letters(house)[len(before) :]))
+    found = sorted(_letters(house))
+    for reason in before:
+        found.remove(reason)
+    assert len(found) == len(POISON), found
+    for what, (*_, begins) in POISON.items():
+        assert any(reason.startswith(begins) for reason in found), (what, found)
+    assert SECRET not in house.installation.log_text()
+    assert {name: house.installation.part(name).pid for name in parts} == parts
