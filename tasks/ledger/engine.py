@@ -53,9 +53,8 @@ def _sqlite(url: str, database: str | None) -> Engine:
         # The driver's own transactions begin too late for a reader that becomes a writer: ours begin below.
         connection.isolation_level = None
         # Deleted means overwritten: a row that moves within its page leaves no copy of its caller behind.
-        pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
-        pragmas += (f"busy_timeout={BUSY_MS}",)
-        for pragma in pragmas:
+        settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+        for pragma in (*settings, f"busy_timeout={BUSY_MS}"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
