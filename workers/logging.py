@@ -90,7 +90,8 @@ def configure(settings: Settings) -> None:
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Give what must not stand in any text: the buyer's live key, and the passwords of the URLs."""
     key = settings.key.get_secret_value()
-    urls = (settings.broker_url, settings.state_url, settings.ledger_url)
+    servers = (settings.broker_url, settings.state_url, settings.ledger_url)
+    urls = (*servers, settings.ping_url, settings.post_url, settings.direct_post_url, settings.one_step_url)
     return tuple(filter(None, (key if key != TEST_KEY else None, *map(_password, urls))))
 
 

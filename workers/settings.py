@@ -41,7 +41,8 @@ def _absent_when_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Url = Annotated[str | None, BeforeValidator(_absent_when_blank)]
+# A URL may hold a password: no representation shows one.
+Url = Annotated[str | None, BeforeValidator(_absent_when_blank), Field(repr=False)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_absent_when_blank)]
 
 

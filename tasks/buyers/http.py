@@ -16,7 +16,7 @@ from http.client import HTTPException
 from importlib.metadata import version
 from os import getpid
 from typing import Any, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from weakref import WeakSet
 
 from requests import PreparedRequest, Request, Response, Session
@@ -72,6 +72,7 @@ class _Endpoint:
     url: str
     query: str
     headers: Mapping[str, str]
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # the URL's password, as it was written and as it is sent
 
 
 class _Line:
@@ -133,7 +134,7 @@ class HttpBuyer:
             raise EndpointMissing(call, f"PINGPOST_{call.upper()}_URL")
         fields = request_fields(call, offer, self._sender, self._protocol)
         identity = {name: offer.fields[name] for name in self._protocol.identity_fields if offer.fields.get(name)}
-        masker = Masker((self._config.key,), identity)
+        masker = Masker((self._config.key, *endpoint.secrets), identity)
         request, query = self._request(endpoint, fields)
         flight = Flight(
             sells=call.sells,
@@ -234,11 +235,13 @@ def _endpoint(url: str, config: BuyerConfig) -> _Endpoint:
     }
     if config.method != "get":
         headers["Content-Type"] = _BODY_TYPE[config.method]
+    secrets: tuple[str, ...] = ()
     if authorization := prepared.headers.get("Authorization"):
         headers["Authorization"] = str(authorization)
+        secrets = (str(authorization).rpartition(" ")[2], unquote(parts.password or ""))
     host = parts.netloc.rpartition("@")[2]
     bare = parts._replace(netloc=host, query="", fragment="").geturl()
-    return _Endpoint(bare, f"?{parts.query}" if parts.query else "", headers)
+    return _Endpoint(bare, f"?{parts.query}" if parts.query else "", headers, tuple(filter(None, secrets)))
 
 
 def _phrase(fault: Exception, flight: Flight) -> str:

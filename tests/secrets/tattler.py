@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
@@ -32,7 +33,7 @@ class _Tattler(BaseHTTPRequestHandler):
     def say(self, status: int, content: Mapping[str, Any] | str, told: Told, **options: Any) -> None:
         """Answer, with everything in the headers and in the status line too."""
         body = (content if isinstance(content, str) else json.dumps(content)).encode()
-        self.send_response(status, f"Dear {told['firstname']} of {told['key']}")
+        self.send_response(status, f"Dear {told.get('firstname', 'XYZ')} of {told['key']}")
         for name, value in told.items():
             self.send_header(f"X-{name}", quote(value))
         self.send_header("Set-Cookie", f"key={told['key']}; path=/")
@@ -44,7 +45,9 @@ class _Tattler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _answer(self, told: Told) -> None:
-        _WAYS[WAYS[told["zipcode"]]](self, told)
+        door = self.headers.get("Authorization", "")
+        known = {**told, "door": door, "password": b64decode(door.rpartition(" ")[2]).decode().partition(":")[2]}
+        _WAYS[WAYS[told["zipcode"]]](self, known)
 
 
 class _Server(ThreadingHTTPServer):

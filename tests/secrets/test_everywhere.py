@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from tests.integration.upstream import Upstream
 from tests.secrets.tattler import WAYS, TattlingBuyer
 
 DOOR = "door-pass-58c1e0"  # a password that the buyer's own URL holds
-SECRETS = (KEY, DOOR)
+SECRETS = (KEY, DOOR, b64encode(f"us:{DOOR}".encode()).decode())
 NOBODY_HOME = "00200"
 JUNK = b'{"lead_id": "e-junk", "telephone": "8772681223", "firstname": "Hildegard", "zipcode": '
 INVALID = {**lead("e-invalid"), "telephone": "not Hildegard's", "zipcode": "Zymurgy"}
