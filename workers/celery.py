@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -242,10 +243,30 @@ def _refuse(wrong: SettingsError) -> None:
     raise SystemExit(2)
 
 
+def flower_password(environment: MutableMapping[str, str]) -> None:
+    """Give Flower the ``USER:PASSWORD`` of the file that ``FLOWER_BASIC_AUTH_FILE`` names; Flower reads no files.
+
+    Raises:
+        SettingsError: the file holds none. Flower without one would let everybody in.
+    """
+    path = environment.get("FLOWER_BASIC_AUTH_FILE")
+    if not path or environment.get("FLOWER_BASIC_AUTH"):
+        return
+    try:
+        credentials = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise SettingsError(f"FLOWER_BASIC_AUTH_FILE: cannot read {path}: {fault.__class__.__name__}") from None
+    user, _, password = credentials.partition(":")
+    if not (user and password):
+        raise SettingsError(f"FLOWER_BASIC_AUTH_FILE: {path} holds no USER:PASSWORD")
+    environment["FLOWER_BASIC_AUTH"] = credentials
+
+
 def _load() -> PingPost:
     for name, value in FLOWER.items():
         os.environ.setdefault(name, value)
     try:
+        flower_password(os.environ)
         return build(load())
     except SettingsError as wrong:
         _refuse(wrong)

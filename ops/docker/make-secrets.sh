@@ -43,6 +43,9 @@ if pair postgres_password ledger_url; then
     put postgres_password "$word"
     put ledger_url "postgresql+psycopg://pingpost:$word@postgres:5432/pingpost"
 fi
+if [[ ! -e flower_basic_auth ]]; then
+    put flower_basic_auth "operator:$(password)"
+fi
 if [[ ! -e buyer_key ]]; then
     put buyer_key test_mode
     echo "make-secrets: buyer_key is test_mode, the buyer's public word for its test mode; put the live key there when you go live"
