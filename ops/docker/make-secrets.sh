@@ -38,10 +38,15 @@ if pair valkey.conf state_url; then
     put valkey.conf "requirepass $word"
     put state_url "redis://:$word@valkey:6379/0"
 fi
-if pair postgres_password ledger_url; then
+if pair postgres_password ledger_owner_url; then
     word=$(password)
     put postgres_password "$word"
-    put ledger_url "postgresql+psycopg://pingpost:$word@postgres:5432/pingpost"
+    put ledger_owner_url "postgresql+psycopg://pingpost:$word@postgres:5432/pingpost"
+fi
+if pair postgres_run_password ledger_url; then
+    word=$(password)
+    put postgres_run_password "$word"
+    put ledger_url "postgresql+psycopg://pingpost_run:$word@postgres:5432/pingpost"
 fi
 if [[ ! -e flower_basic_auth ]]; then
     put flower_basic_auth "operator:$(password)"

@@ -48,14 +48,20 @@ def test_each_url_is_a_good_setting_and_holds_its_servers_password(made: Path):
     passwords = [urlsplit(str(url)).password for url in (settings.broker_url, settings.state_url, settings.ledger_url)]
     assert files["rabbitmq.conf"] == f"default_user = pingpost\ndefault_pass = {passwords[0]}"
     assert files["valkey.conf"] == f"requirepass {passwords[1]}"
-    assert files["postgres_password"] == passwords[2]
+    assert files["postgres_run_password"] == passwords[2]
+    assert files["postgres_password"] == urlsplit(files["ledger_owner_url"]).password
     assert len(set(passwords)) == 3
     assert all(len(str(password)) == 48 for password in passwords)
 
 
 def test_each_url_leads_to_a_service_of_the_file(made: Path):
     hosts = {name: urlsplit(text).hostname for name, text in _files(made).items() if name.endswith("_url")}
-    assert hosts == {"broker_url": "rabbitmq", "state_url": "valkey", "ledger_url": "postgres"}
+    assert hosts == {
+        "broker_url": "rabbitmq",
+        "state_url": "valkey",
+        "ledger_url": "postgres",
+        "ledger_owner_url": "postgres",
+    }
 
 
 def test_a_second_run_changes_nothing(made: Path):

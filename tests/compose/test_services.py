@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -138,7 +139,8 @@ def machine(secrets: Path, node: Node, valkey: int, postgresql_url: str) -> Iter
     """A machine on which the secrets lead to servers of its own, and the ledger is migrated by the file's command."""
     with new_database(postgresql_url) as ledger_url:
         (secrets / "broker_url").write_text(node.url)
-        (secrets / "ledger_url").write_text(ledger_url)
+        (secrets / "ledger_owner_url").write_text(ledger_url)
+        (secrets / "ledger_url").write_text(as_running_role(secrets, ledger_url))
         state_url = (secrets / "state_url").read_text()
         (secrets / "state_url").write_text(state_url.replace("valkey:6379", f"127.0.0.1:{valkey}"))
         machine = Machine(secrets)
@@ -147,6 +149,24 @@ def machine(secrets: Path, node: Node, valkey: int, postgresql_url: str) -> Iter
             machine.command_of(migrate), env=machine.environment_of(migrate), cwd=secrets, check=True, timeout=HEALTHY_S
         )
         yield machine
+
+
+def as_running_role(secrets: Path, owner_url: str) -> str:
+    """Make the running role in a database, by the script that PostgreSQL's image runs; give its URL."""
+    url = make_url(owner_url)
+    environment = {
+        "PATH": PROGRAMS,
+        "PGHOST": str(url.host),
+        "PGPORT": str(url.port),
+        "POSTGRES_USER": str(url.username),
+        "POSTGRES_DB": str(url.database),
+        "POSTGRES_RUN_PASSWORD_FILE": str(secrets / "postgres_run_password"),
+    }
+    # `bash` by name, as the image does with a script that is not executable.
+    script = str(ROOT / "ops/docker/roles.sh")
+    subprocess.run(["bash", script], env=environment, check=True, capture_output=True, timeout=HEALTHY_S)
+    password = (secrets / "postgres_run_password").read_text().strip()
+    return url.set(username="pingpost_run", password=password).render_as_string(hide_password=False)
 
 
 @pytest.fixture
@@ -235,3 +255,27 @@ def test_postgresqls_check_passes_on_a_server_and_fails_without_one(secrets: Pat
     port = make_url(postgresql_url).port or urlsplit(postgresql_url).port
     assert Machine(secrets).check(SERVICES["postgres"], tmp_path, **{"5432": str(port)}).returncode == 0
     assert Machine(secrets).check(SERVICES["postgres"], tmp_path, **{"5432": str(free_port())}).returncode != 0
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE leads",
+        "ALTER TABLE leads ADD COLUMN more text",
+        "TRUNCATE attempts",
+        "CREATE TABLE more (id int)",
+        "CREATE TEMPORARY TABLE more (id int)",
+        "CREATE ROLE more",
+        "COPY leads TO PROGRAM 'true'",
+    ],
+)
+def test_the_running_role_writes_rows_and_changes_no_table(machine: Machine, statement: str):
+    """Whoever takes a worker over has the rows, and neither the tables nor the server."""
+    url = make_url((machine.secrets / "ledger_url").read_text()).set(drivername="postgresql")
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("pingpost_run",)
+        connection.execute("INSERT INTO refusals (lead_id, at, reason) VALUES ('r', 0, '')")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)  # type: ignore[call-overload]  # it wants literals; these are, one by one
