@@ -28,10 +28,24 @@ pair() { # FILE FILE
     fi
 }
 
-if pair rabbitmq.conf broker_url; then
+if pair rabbitmq_definitions.json broker_url; then
     word=$(password)
-    put rabbitmq.conf "default_user = pingpost"$'\n'"default_pass = $word"
+    theirs=$(password)
+    # Neither is an administrator. A producer sends to `leads` and reads `outcomes`, by queues that begin with its name.
+    put rabbitmq_definitions.json "{
+  \"vhosts\": [{\"name\": \"/\"}],
+  \"users\": [
+    {\"name\": \"pingpost\", \"password\": \"$word\", \"tags\": \"\"},
+    {\"name\": \"producer\", \"password\": \"$theirs\", \"tags\": \"\"}
+  ],
+  \"permissions\": [
+    {\"user\": \"pingpost\", \"vhost\": \"/\", \"configure\": \".*\", \"write\": \".*\", \"read\": \".*\"},
+    {\"user\": \"producer\", \"vhost\": \"/\", \"configure\": \"^(leads|producer\\\\..*)\$\",
+     \"write\": \"^(amq\\\\.default|producer\\\\..*)\$\", \"read\": \"^(outcomes|producer\\\\..*)\$\"}
+  ]
+}"
     put broker_url "amqp://pingpost:$word@rabbitmq:5672//"
+    put producer_url "amqp://producer:$theirs@rabbitmq:5672//"
 fi
 if pair valkey.conf state_url; then
     word=$(password)

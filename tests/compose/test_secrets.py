@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 from pathlib import Path
@@ -46,7 +47,10 @@ def test_each_url_is_a_good_setting_and_holds_its_servers_password(made: Path):
         broker_url=files["broker_url"], state_url=files["state_url"], ledger_url=files["ledger_url"], _env_file=None
     )
     passwords = [urlsplit(str(url)).password for url in (settings.broker_url, settings.state_url, settings.ledger_url)]
-    assert files["rabbitmq.conf"] == f"default_user = pingpost\ndefault_pass = {passwords[0]}"
+    users = {user["name"]: user for user in json.loads(files["rabbitmq_definitions.json"])["users"]}
+    assert users["pingpost"]["password"] == passwords[0]
+    assert users["producer"]["password"] == urlsplit(files["producer_url"]).password
+    assert {user["tags"] for user in users.values()} == {""}
     assert files["valkey.conf"] == f"requirepass {passwords[1]}"
     assert files["postgres_run_password"] == passwords[2]
     assert files["postgres_password"] == urlsplit(files["ledger_owner_url"]).password
@@ -58,6 +62,7 @@ def test_each_url_leads_to_a_service_of_the_file(made: Path):
     hosts = {name: urlsplit(text).hostname for name, text in _files(made).items() if name.endswith("_url")}
     assert hosts == {
         "broker_url": "rabbitmq",
+        "producer_url": "rabbitmq",
         "state_url": "valkey",
         "ledger_url": "postgres",
         "ledger_owner_url": "postgres",

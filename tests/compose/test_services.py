@@ -6,6 +6,7 @@ machine's. A process gets the variables that the file gives it, and no other.
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import amqp
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
 from tests.compose.composefile import ROOT, SECRETS, read, seconds
+from tests.integration.upstream import amqp_connection
 from tests.servers import rabbitmq as rabbitmq_server
 from tests.servers.need import missing, wait_until
 from tests.servers.own import OwnServer, free_port
@@ -97,7 +100,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
+def node(secrets: Path) -> Iterator[Node]:
     """A RabbitMQ with the configuration that the file mounts."""
     environments: list[Mapping[str, str]] = []
 
@@ -109,6 +112,14 @@ def node() -> Iterator[Node]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rabbitmq_server, "OwnServer", Watched)
         configuration = (ROOT / "ops/docker/rabbitmq.conf").read_text().replace("1GB", "50MB")
+        configuration = configuration.replace(
+            "/etc/rabbitmq/definitions.json", str(secrets / "rabbitmq_definitions.json")
+        )
+        # A node of the tests' own is ready when its usual user gets in.
+        definitions = json.loads((secrets / "rabbitmq_definitions.json").read_text())
+        definitions["users"].append({"name": "guest", "password": "guest", "tags": ""})
+        definitions["permissions"].append({**definitions["permissions"][0], "user": "guest"})
+        (secrets / "rabbitmq_definitions.json").write_text(json.dumps(definitions))
         try:
             url, stop = rabbitmq_server.start_rabbitmq(config=configuration)
         except rabbitmq_server.NoRabbitmq as reason:
@@ -138,7 +149,9 @@ def valkey(secrets: Path) -> Iterator[int]:
 def machine(secrets: Path, node: Node, valkey: int, postgresql_url: str) -> Iterator[Machine]:
     """A machine on which the secrets lead to servers of its own, and the ledger is migrated by the file's command."""
     with new_database(postgresql_url) as ledger_url:
-        (secrets / "broker_url").write_text(node.url)
+        for name in ("broker_url", "producer_url"):
+            url = (secrets / name).read_text()
+            (secrets / name).write_text(url.replace("rabbitmq:5672", node.url.rpartition("@")[2].rstrip("/")))
         (secrets / "ledger_owner_url").write_text(ledger_url)
         (secrets / "ledger_url").write_text(as_running_role(secrets, ledger_url))
         state_url = (secrets / "state_url").read_text()
@@ -279,3 +292,32 @@ def test_the_running_role_writes_rows_and_changes_no_table(machine: Machine, sta
         connection.execute("INSERT INTO refusals (lead_id, at, reason) VALUES ('r', 0, '')")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)  # type: ignore[call-overload]  # it wants literals; these are, one by one
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.postgresql
+def test_a_producer_sends_leads_and_reads_outcomes_and_nothing_else(machine: Machine):
+    """Its own queues, bound to `outcomes`, are all that it reads; leads of others, tasks and dead letters are not."""
+    with amqp_connection((machine.secrets / "broker_url").read_text().strip()) as ours:
+        channel = ours.channel()
+        channel.exchange_declare("outcomes", "topic", durable=True, auto_delete=False)
+        channel.queue_declare("leads", durable=True, auto_delete=False)
+        with amqp_connection((machine.secrets / "producer_url").read_text().strip()) as theirs:
+            own = theirs.channel()
+            own.queue_declare("leads", durable=True, auto_delete=False)
+            own.queue_declare("producer.replies", exclusive=True)
+            own.queue_bind("producer.replies", "outcomes", "outcome.*")
+            own.basic_publish_confirm(amqp.Message(b"{}"), routing_key="leads")
+            assert channel.basic_get("leads", no_ack=True) is not None
+            for queue in ("leads", "leads.dead", "dead", "ping", "post", "calls"):
+                with pytest.raises(amqp.AccessRefused):
+                    theirs.channel().basic_get(queue)
+            for refused in (
+                lambda: theirs.channel().queue_delete("leads.dead"),
+                lambda: theirs.channel().queue_purge("leads"),
+                lambda: theirs.channel().exchange_delete("outcomes"),
+                lambda: theirs.channel().queue_declare("mine"),
+            ):
+                with pytest.raises(amqp.AccessRefused):
+                    refused()
+        channel.queue_delete("leads")
