@@ -12,6 +12,7 @@ Line = Mapping[str, Any]
 # A step writes its claim before the call and the sandbox its entry after: clocks and commits may differ by so much.
 SLACK_S = 1.0
 _RETOLD = ("late", "replayed")
+NEVER_CAME = "was begun and its answer never came"  # the sweep's words for a post whose worker died
 MICRO = Decimal(1_000_000)
 
 
@@ -24,6 +25,7 @@ class Entry:
     price: Decimal | None = None
     posted_at: float | None = None
     told: bool = True
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Books:
     """All that was written down in one run.
 
     `heard` are the outcomes a lead's producer heard, in order; `attempts` lead id, token and price of each exchange in
-    the ledger; `sales`, `doubles` and `calls` as in the sandbox's book; `interruptions` when something was killed,
-    stopped or cut, in seconds since 1970; `call_s` the longest time that a post may take; `secrets` must not stand in
+    the ledger; `sales`, `doubles` and `calls` as in the sandbox's book; `interruptions` when a worker of posts was
+    killed, in seconds since 1970; `call_s` the longest time that a post may take; `secrets` must not stand in
     `log_text`.
     """
 
@@ -164,13 +166,18 @@ def _facts(written: Iterable[tuple[str, str | None, Decimal | None]]) -> set[tup
 
 
 def _cause(books: Books, name: str, entry: Entry) -> str | None:
-    """Tell why a lead is unknown, or None."""
-    for call in books.calls:
-        mine = call["customid"] == name or (entry.token is not None and call["token"] == entry.token)
-        if mine and call["call"] != "ping" and call["fault"]:
-            return f"unread answer: {call['fault']}"
-    if entry.posted_at is not None:
+    """Tell why a lead is unknown, or None. What the ledger gives as its reason must have happened."""
+    never_came = entry.reason is None or NEVER_CAME in entry.reason
+    if entry.reason is None or not never_came:
+        mine = [call for call in books.calls if _is_mine(call, name, entry) and call["call"] != "ping"]
+        if mine and mine[-1]["fault"]:
+            return f"unread answer: {mine[-1]['fault']}"
+    if never_came and entry.posted_at is not None:
         begin, end = entry.posted_at - SLACK_S, entry.posted_at + books.call_s + SLACK_S
         if any(begin <= at <= end for at in books.interruptions):
             return "in flight at a kill"
     return None
+
+
+def _is_mine(call: Line, name: str, entry: Entry) -> bool:
+    return call["customid"] == name or (entry.token is not None and call["token"] == entry.token)

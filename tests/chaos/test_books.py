@@ -90,3 +90,24 @@ def test_an_unknown_is_explained_by_a_kill_in_its_call_or_by_the_buyers_fault(ex
     """A sale that is unknown here is no violation where its cause is known, and the cause is counted."""
     findings = compare(explain())
     assert (findings.violations, findings.unknown) == ((), {cause: 1})
+
+
+@pytest.mark.parametrize(
+    ("reason", "explained"),
+    [
+        ("a post was begun and its answer never came; the lead may be sold", "in flight at a kill"),
+        ("no answer to a post that was sent (connection reset); the lead may be sold", "unread answer: reset"),
+    ],
+)
+def test_an_unknown_is_explained_by_what_the_ledger_gives_as_its_reason(reason: str, explained: str):
+    """A kill explains no answer that could not be read, and a fault of the buyer's no worker that died."""
+    told = {"customid": "a", "token": "t", "call": "post"}
+    both = replace(
+        UNKNOWN,
+        leads={"a": replace(SOLD, status="unknown", reason=reason)},
+        interruptions=[100.5],
+        calls=[{**told, "fault": "reset"}],
+    )
+    assert dict(compare(both).unknown) == {explained: 1}
+    neither = replace(both, interruptions=[], calls=[{**told, "fault": None}])
+    assert dict(compare(neither).unknown) == {"unexplained": 1}
