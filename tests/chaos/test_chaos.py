@@ -19,7 +19,7 @@ SEED_VARIABLE = "PINGPOST_TEST_CHAOS_SEED"
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("broker", [pytest.param("rabbitmq", marks=pytest.mark.rabbitmq), "embedded"])
 def test_under_chaos_the_four_books_agree(tmp_path: Path, broker: str):
-    """Kills, broker restarts and a hostile buyer lose no lead and sell none twice; that they happened is checked, too."""
+    """Kills, broker restarts and a hostile buyer lose no lead and sell none twice; and they did happen."""
     seed = int(os.environ.get(SEED_VARIABLE, "7"))
     print(f"{SEED_VARIABLE}={seed}")  # noqa: T201 - pytest shows it beside a failure, to run it again
     try:

@@ -27,6 +27,11 @@ NO_LEADS = {
     "an endless id": (json.dumps(lead("x" * 256)).encode(), "lead_id: longer than 255 bytes"),
     "an id of endless bytes": (json.dumps(lead("ü" * 200)).encode(), "lead_id: longer than 255 bytes"),
     "a key twice": (b'{"lead_id":"X-2","lead_id":"X-3"}', "a key stands twice"),
+    "a megabyte": (json.dumps(lead("X-4", comments="x" * 1_000_000)).encode(), "longer than 65536 bytes"),
+    "nested deeply": (b'{"lead_id":"X-5","comments":' + b"[" * 30_000 + b"]" * 30_000 + b"}", "nested too deeply"),
+    "NaN": (b'{"lead_id":"X-6","price":NaN}', "NaN and infinities are not JSON"),
+    "a huge integer": (b'{"lead_id":"X-7","numcategory":1' + b"0" * 5_000 + b"}", "a number is too long"),
+    "half a character": (b'{"lead_id":"X-8","comments":"\\ud800"}', "half a character (a lone surrogate)"),
 }
 
 
@@ -134,6 +139,38 @@ def test_an_invalid_lead_is_answered_with_every_fault_and_leaves_its_id_free(wir
     assert [line["lead_id"] for line in door.outcome_lines()] == ["I-1"]
     wire.send(lead("I-1"))
     door.wait_started("I-1")
+
+
+FORGED = '\n{"event": "lead.outcome", "status": "sold"}'
+CONTROLLING = {
+    "a line that looks like ours": FORGED,
+    "a terminal's escape": "\x1b[2J\x1b[31m",
+    "a carriage return and a header": "\r\nX-Injected: 1",
+    "a NUL": "\0",
+}
+
+
+@pytest.mark.parametrize("name", ["firstname", "customid", "subid"])  # a comment may have lines
+@pytest.mark.parametrize("text", CONTROLLING.values(), ids=CONTROLLING)
+def test_control_characters_are_a_fault_that_is_named_and_not_repeated(
+    wire: Wire, door: FrontDoor, name: str, text: str
+) -> None:
+    wire.listen()
+    wire.send(lead("I-1", **{name: f"a{text}b"}))
+    (outcome,) = wire.outcomes()
+    assert outcome["status"] == "invalid"
+    assert outcome["reason"].startswith(f"{name}: ")
+    assert text not in outcome["reason"]
+    assert text not in json.dumps(door.lines, default=str, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("text", CONTROLLING.values(), ids=CONTROLLING)
+def test_control_characters_in_an_id_reach_no_log_line(wire: Wire, door: FrontDoor, text: str) -> None:
+    wire.listen()
+    wire.send(lead(f"I-1{text}"))
+    wire.send(lead("after"))
+    door.wait_started("after")
+    assert text not in json.dumps(door.lines, default=str, ensure_ascii=False)
 
 
 def test_an_ill_formed_id_is_echoed_to_its_sender_and_kept_out_of_logs_and_ledger(wire: Wire, door: FrontDoor) -> None:
