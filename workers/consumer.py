@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -45,6 +46,15 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no
                 return self._bury(message, f"no task's message: {type(fault).__name__}")
 
         return on_task_received
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let a broken connection go, whatever comes of closing it.
+
+        On Redis kombu gives back what runs by a client that has just been taken away, and its AttributeError would end
+        the worker, calls and all. What is not given back, the sweep sends on its way again.
+        """
+        with suppress(AttributeError):
+            super().on_connection_error_after_connected(exc)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Bury what cannot be decoded, or may not be (pickle)."""
