@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos lint lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling lint lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test: install-dev ## run every test, on every broker and database at hand
 
 simulate: install-dev ## run a hundred thousand schedules of the simulated installation (SCHEDULES, SEED)
 	$(BIN)/python -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))
+
+rolling: install-dev ## restart every part in turn under 50 leads a second, and tell what it cost (BROKER)
+	$(BIN)/python -m tests.chaos.rolling $(if $(BROKER),--broker $(BROKER))
 
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .

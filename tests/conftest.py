@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tasks.buyers.registry import load_protocol
@@ -26,6 +27,14 @@ from tests.servers.redis import NoRedis, start_redis
 # How long an example takes says more about the machine's other tenants than about the code.
 settings.register_profile("pingpost", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pingpost")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that is called inside a test's process sets logging up for itself, and for nobody after it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

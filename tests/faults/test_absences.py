@@ -161,7 +161,9 @@ def _compare_books(place: Place, outcomes: Mapping[str, Mapping[str, Any]]) -> N
     assert book["repeats"] == []
     assert book["doubles"] == []
     wait_for(lambda: all(place.upstream.announced(name) for name in outcomes), 20)
-    lines = Counter(line["lead_id"] for line in place.installation.lines("lead.outcome"))
+    # A ledger that goes away between an outcome and its mark has the line written once more: the same line.
+    told = {(line["lead_id"], line["status"], line["at"]) for line in place.installation.lines("lead.outcome")}
+    lines = Counter(lead_id for lead_id, _, _ in told)
     assert {name: lines[name] for name in outcomes} == dict.fromkeys(outcomes, 1)
     sales = {sale["customid"]: sale for sale in book["sales"]}
     for name, outcome in outcomes.items():
@@ -182,7 +184,7 @@ def test_a_broker_that_is_away_under_load_costs_no_lead(place: Place):
 def test_a_ledger_that_is_away_under_load_costs_no_lead(place: Place):
     """Nothing is taken in meanwhile; a thread that holds an answer keeps it until it is written."""
     if "ledger" not in place.ways:
-        pytest.skip("SQLite is not away: its disk may be full (test_full_disks.py)")
+        pytest.skip("SQLite is a file beside the workers: it does not go away")
 
     figures = absent(place, "ledger")
 
