@@ -119,12 +119,26 @@ class EmbeddedServer:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     def _process(self) -> psutil.Process:
+        # It may be on its way up from the blow before: each planned blow finds a server that listens.
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            found.extend(self._listening())
+            return bool(found)
+
+        wait_until(look, within_s=30, every_s=0.1)
+        return next(iter(found))
+
+    def _listening(self) -> Iterator[psutil.Process]:
         port = urlsplit(self._installation.broker_url).port
-        for process in map(psutil.Process, self._installation.pids):
-            listening = process.net_connections(kind="inet")
+        for pid in self._installation.pids:
+            try:
+                process = psutil.Process(pid)
+                listening = process.net_connections(kind="inet")
+            except psutil.Error:
+                continue
             if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in listening):
-                return process
-        raise StopIteration("nobody listens there")
+                yield process
 
 
 class Chaos:
