@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--broker", choices=[*BROKERS, "both"], default="both")
     parser.add_argument("--leads", type=int, default=5000)
-    parser.add_argument("--rate", type=float, default=60, help="leads a second, at most")
+    parser.add_argument("--rate", type=float, default=40, help="leads a second, at most")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--data", type=Path, default=None, help="where ledger and log stay (default: a new folder)")
     parser.add_argument("--json", action="store_true")
