@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
+from tasks.ledger.version import SchemaTooOld
+
 LONGEST_REASON = 200
 
 
@@ -25,4 +27,4 @@ def why_away(fault: Exception) -> str | None:
     if isinstance(fault, OperationalError):
         words = str(fault.orig).strip().partition("\n")[0]
         return f"{type(fault.orig).__name__}: {words}"[:LONGEST_REASON]
-    return type(fault).__name__
+    return str(fault) if isinstance(fault, SchemaTooOld) else type(fault).__name__

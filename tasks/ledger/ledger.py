@@ -18,6 +18,7 @@ from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
 from tasks.ledger.moves import Move
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Untold
 from tasks.ledger.schema import leads
+from tasks.ledger.version import require, version
 
 T = TypeVar("T")
 
@@ -31,10 +32,11 @@ class Ledger:
         self.engine = engine
         self._commit = GroupCommit(engine)
         self._absence = Absence("ledger")
+        self._fits = False
 
     @classmethod
     def open(cls, url: str) -> Ledger:
-        """Open the ledger at `url`. Its tables must exist (`migrate`)."""
+        """Open the ledger at `url`. Without the tables that are needed (`migrate`) it counts as away."""
         return cls(open_engine(url))
 
     def close(self) -> None:
@@ -47,6 +49,7 @@ class Ledger:
         A connection that the server closed meanwhile is replaced, once.
         """
         with self._absence.watch(why_away):
+            self._require_tables()
             try:
                 return self._read(work)
             except DBAPIError as fault:
@@ -57,7 +60,13 @@ class Ledger:
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run a write in a transaction that it may share with others (`GroupCommit.write`). Durable when it returns."""
         with self._absence.watch(why_away):
+            self._require_tables()
             return self._commit.write(work)
+
+    def _require_tables(self) -> None:
+        if not self._fits:
+            require(self._read(version))
+            self._fits = True
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         if is_sqlite(self.engine):

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,11 +69,22 @@ class Roll:
         }
 
 
-def roll(folder: Path, broker: str, *, rate: float, seconds: float) -> Roll:
-    """Send `rate` leads a second for `seconds`, or until the last part is back, and restart each part meanwhile."""
+def roll(
+    folder: Path,
+    broker: str,
+    *,
+    rate: float,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], object] = lambda: None,
+) -> Roll:
+    """Send `rate` leads a second for `seconds`, or until the last part is back, and restart each part meanwhile.
+
+    `before` is done under the same load, ahead of the first restart.
+    """
     with ExitStack() as stack:
         buyer = stack.enter_context(Sandbox())
-        environment = {}
+        environment = dict(environment or {})
         if broker == "rabbitmq":
             environment["PINGPOST_BROKER_URL"], stop = start_rabbitmq()
             stack.callback(stop)
@@ -81,14 +92,15 @@ def roll(folder: Path, broker: str, *, rate: float, seconds: float) -> Roll:
             installed(folder, buyer, environment, "--workers", "2", "--posts", "2", "--no-flower")
         )
         producer = stack.enter_context(Producer(house.broker_url, patience_s=WITHIN_S))
-        load = _Load(producer, rate)
+        load = Load(producer, rate)
         stack.callback(load.end)
         load.start()
         began = time.monotonic()
         quiet = max(1, int(rate * seconds * QUIET_SHARE))
         wait_for(lambda: len(load.futures) >= quiet, seconds + WITHIN_S)
+        before()
         first_at = time.monotonic()
-        exits = {part: _restart(house, part) for part in PARTS}
+        exits = {part: restart(house, part) for part in PARTS}
         last_at = time.monotonic()
         wait_until(lambda: time.monotonic() - began >= seconds, within_s=seconds)
         load.end()
@@ -107,7 +119,7 @@ def roll(folder: Path, broker: str, *, rate: float, seconds: float) -> Roll:
         )
 
 
-class _Load:
+class Load:
     """Sends leads at a steady pace, in a thread, and takes the time of each outcome."""
 
     def __init__(self, producer: Producer, rate: float) -> None:
@@ -136,7 +148,7 @@ class _Load:
             number += 1
 
 
-def _restart(house: Installation, part: str) -> str:
+def restart(house: Installation, part: str) -> str:
     """Ask a part to end, wait until it is ready again, and tell how it ended."""
     event = READY.get(part, "worker.ready")
     died, ready = len(house.lines("part.died", part=part)), len(house.lines(event))

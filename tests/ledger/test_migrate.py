@@ -90,6 +90,7 @@ def test_eight_processes_may_start_at_once(empty_url: str):
 def test_the_sweep_finds_what_it_looks_for_by_indexes(ledger_url: str):
     queries = []
     ledger = Ledger.open(ledger_url)
+    assert ledger.lead("nobody") is None  # what its first read asks beside it is behind us
 
     @event.listens_for(ledger.engine, "before_cursor_execute")
     def remember(_connection, _cursor, statement, parameters, *_rest):

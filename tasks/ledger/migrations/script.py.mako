@@ -1,4 +1,8 @@
-"""${message}"""
+"""${message}
+
+Only adds (ops/adr/0005): old workers run on these tables too. New columns are nullable or have a server default; an
+index says if_not_exists=True, so that a big table can get it CONCURRENTLY beforehand. Then raise `version.NEEDED`.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,14 @@ UNERASED = sa.text("status IS NOT NULL AND content IS NOT NULL")
 
 def upgrade() -> None:
     """Bring the tables here."""
-    op.create_index("ix_leads_unerased", "leads", ["ended_at"], sqlite_where=UNERASED, postgresql_where=UNERASED)
+    op.create_index(
+        "ix_leads_unerased",
+        "leads",
+        ["ended_at"],
+        sqlite_where=UNERASED,
+        postgresql_where=UNERASED,
+        if_not_exists=True,
+    )
 
 
 def downgrade() -> None:
