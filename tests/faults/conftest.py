@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ import pytest
 from ops.sandbox import Sandbox
 from ops.sandbox.entries import CallEntry
 from tasks.ledger.story import Story, story
+from tasks.services import Services
 from tests.faults.proxy import Proxy
+from tests.faults.stand_ins import standing_in
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.integration.upstream import Upstream
 from tests.servers.need import missing
@@ -174,6 +177,13 @@ def house(request: pytest.FixtureRequest, houses: Houses) -> House:
 def cuttable(request: pytest.FixtureRequest, houses: Houses) -> House:
     """One on Valkey, one on RabbitMQ, whose ways to their brokers can be cut."""
     return houses[request.param]
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    """What a step needs: a real ledger, and stand-ins around it."""
+    with standing_in(tmp_path) as services:
+        yield services
 
 
 def send(house: House, *lead_ids: tuple[str, Mapping[str, Any]]) -> Sequence[str]:
