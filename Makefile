@@ -55,9 +55,9 @@ chaos: install-dev ## break everything under load on both brokers, and compare f
 	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
 
 lock: ## make the lock files anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q ops/requirements/build.in -o ops/requirements/build.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -o ops/requirements/runtime.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml --group dev \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q ops/requirements/build.in -o ops/requirements/build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q pyproject.toml -o ops/requirements/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q pyproject.toml --group dev \
 		-c ops/requirements/runtime.txt -c ops/requirements/build.txt -o ops/requirements/dev.txt
 
 clean: ## remove what install, demo and tests made
