@@ -8,11 +8,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+import amqp
 import pytest
 from kombu import Connection, Producer
 
 from tests.faults.conftest import House, send
+from tests.frontdoor.test_refusals import Unreadable
 from tests.integration.installation import wait_for
+from tests.integration.upstream import amqp_connection
 
 SECRET: Final = "Hildegard-4711"
 JSON: Final = "application/json"
@@ -86,3 +89,23 @@ def test_what_is_no_task_ends_in_the_dead_letters_once_and_the_worker_goes_on(ho
         assert any(reason.startswith(begins) for reason in found), (what, found)
     assert SECRET not in house.installation.log_text()
     assert {name: house.installation.part(name).pid for name in parts} == parts
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("queue", ["ping", "post", "upkeep"])
+def test_properties_that_py_amqp_cannot_read_end_in_the_dead_letters_and_break_no_connection(houses, queue: str):
+    """They broke the reader, the connection, and with each redelivery the next worker's."""
+    house: House = houses["rabbitmq"]
+    before = len(_letters(house))
+    with amqp_connection(house.installation.broker_url) as connection:
+        for properties in (Unreadable.ID, Unreadable.TIME):
+            message = amqp.Message(BODY)
+            message._serialize_properties = lambda properties=properties: properties
+            connection.channel().basic_publish(message, routing_key=queue)
+
+    wait_for(lambda: len(_letters(house)) >= before + 2, 20, lambda: str(_letters(house)))
+    name = f"unreadable-{queue}"
+    send(house, (name, {"zipcode": "60061"}))
+    assert house.outcome(name)["status"] == "sold"
+    assert len(_letters(house)) == before + 2
+    assert house.installation.lines("broker.away") == []

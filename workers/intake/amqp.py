@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-from amqp.exceptions import AMQPError
-from amqp.method_framing import frame_handler
 from kombu import Connection
 
 from workers.broker import hang_up
+from workers.forgiving import UNREADABLE
 from workers.intake.burial import Burial
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH
@@ -22,13 +20,6 @@ from workers.transport import transport_options
 PREFETCH: Final = 200
 HEARTBEAT_S: Final = 30
 ACK_S: Final = 5
-_HEADER_FRAME: Final = 2
-_HEADER_START: Final = 12  # bytes before the properties: class, weight, body size
-# A header with one property, `type`, which says that the real ones could not be read.
-_MARK: Final = "unreadable properties"
-_MARKED: Final = struct.pack(">HB", 0x0020, len(_MARK)) + _MARK.encode()
-
-Frame = tuple[int, int, bytes]
 
 
 class AmqpSource:
@@ -44,7 +35,7 @@ class AmqpSource:
 
     def open(self) -> None:
         """See `Source.open`."""
-        options = {**transport_options(self._broker_url, 1), "frame_handler": forgiving}
+        options = transport_options(self._broker_url, 1)
         self._connection = Connection(self._broker_url, heartbeat=HEARTBEAT_S, transport_options=options)
         self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         self._arrived.clear()
@@ -114,26 +105,6 @@ def _message(raw: Any) -> Message:
         timestamp=properties.get("timestamp"),
         content_type=properties.get("content_type"),
         redelivered=bool(raw.delivery_info["redelivered"]),
-        unreadable=_MARK if properties.get("type") == _MARK else None,
+        unreadable=UNREADABLE if properties.get("type") == UNREADABLE else None,
         token=raw.delivery_tag,
     )
-
-
-def forgiving(connection: Any, callback: Callable[..., None]) -> Callable[[Frame], Any]:
-    """Give a py-amqp frame handler that outlives properties which it cannot read.
-
-    py-amqp decodes properties inside its reader. A client that sends a name that is not UTF-8, or a header of an
-    unheard-of type, would break our connection, and again each time that the broker hands the message out.
-    """
-    on_frame = frame_handler(connection, callback)
-
-    def read(frame: Frame) -> Any:
-        try:
-            return on_frame(frame)
-        except (AMQPError, ValueError, OverflowError, LookupError, ArithmeticError, RecursionError, struct.error):
-            kind, channel, payload = frame
-            if kind != _HEADER_FRAME:
-                raise
-            return on_frame((kind, channel, bytes(payload[:_HEADER_START]) + _MARKED))
-
-    return read
