@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from workers.forgiving import forgiving
+from workers.forgiving import Forgiving
 from workers.topology import is_redis
 
 # Longer than the longest countdown (30 s) and the longest call: a message that is being worked on is not repeated.
@@ -22,4 +22,4 @@ def transport_options(broker_url: str, concurrency: int) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 10,
         }
-    return {"confirm_publish": True, "connect_timeout": CONNECT_S, "frame_handler": forgiving}
+    return {"confirm_publish": True, "connect_timeout": CONNECT_S, "frame_handler": Forgiving()}
