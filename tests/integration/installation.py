@@ -92,6 +92,11 @@ class Installation:
             return 0
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended, and give the exit code."""
+        assert self._process is not None
         code = self._process.wait(timeout=60)
         if "ledger" in self.__dict__:
             self.ledger.close()
