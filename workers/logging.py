@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from tasks.buyers.registry import load_protocol
+from workers.full_disk import LogStream
 from workers.settings import TEST_KEY, Settings
 
 Event = MutableMapping[str, Any]
@@ -81,7 +82,8 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        # What it uses of a file is write and flush.
+        logger_factory=structlog.WriteLoggerFactory(LogStream(sys.stdout)),  # type: ignore[arg-type]  # see above
         cache_logger_on_first_use=True,
     )
     _route_the_standard_library(shared, last, level)

@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import Processor
 
 from workers.folder import make_private
+from workers.full_disk import lines_may_be_lost
 from workers.part import Part
 from workers.supervisor import Log
 
@@ -48,8 +49,10 @@ class Lines:
         if not lines:
             return
         try:
-            self._stream.write(b"\n".join(lines) + b"\n")
-            self._stream.flush()
+            # A full disk costs lines: were it to end the reading of the parts' pipes, the parts would stand still.
+            with lines_may_be_lost():
+                self._stream.write(b"\n".join(lines) + b"\n")
+                self._stream.flush()
         except BrokenPipeError:
             # Nobody reads any more. Calls are not sold unseen: stop, cleanly, and write into the void until then.
             void = os.open(os.devnull, os.O_WRONLY)
@@ -77,8 +80,9 @@ class LogFiles:
     def take(self, part: Part, lines: list[bytes]) -> None:
         """Append a part's lines, as they are."""
         file = self._file(part.name)
-        file.write(b"\n".join(lines) + b"\n")
-        file.flush()
+        with lines_may_be_lost():
+            file.write(b"\n".join(lines) + b"\n")
+            file.flush()
 
     def _file(self, name: str) -> BinaryIO:
         if name not in self._open:

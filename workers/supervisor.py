@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from workers.full_disk import in_words
 from workers.leash import Leash
 from workers.part import Backoff, Part, PartFailed, State, ended
 
@@ -190,7 +191,7 @@ class Supervisor:
             process = await self._spawn(part)
         except (OSError, subprocess.SubprocessError) as fault:
             kept.last_lines.append(str(fault))
-            return f"not started: {fault.__class__.__name__}"
+            return f"not started: {in_words(fault)}"
         kept.process = process
         kept.starts += 1
         kept.mark(State.STARTING)

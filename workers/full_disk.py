@@ -1,0 +1,51 @@
+"""What a full disk must not do: end a sale with a log line that cannot be written, or leave the operator guessing."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_full(fault: BaseException) -> bool:
+    """Whether an error says that there is no space left, on the disk or in a user's share of it."""
+    return isinstance(fault, OSError) and fault.errno in _FULL
+
+
+def in_words(fault: Exception) -> str:
+    """Name an error for an operator: its class, or where the disk is full and what to do about it."""
+    if not is_full(fault):
+        return type(fault).__name__
+    where = getattr(fault, "filename", None) or "the disk of the data folder"
+    return f"no space left on {where}: free some, it goes on by itself"
+
+
+@contextmanager
+def lines_may_be_lost() -> Iterator[None]:
+    """Give up what is written to the log while its disk is full; every other error goes on its way."""
+    try:
+        yield
+    except OSError as fault:
+        if not is_full(fault):
+            raise
+
+
+class LogStream:
+    """Standard output for log lines: the call that a line tells of goes on, though the line cannot be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to a text stream."""
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or lose the text where the disk is full."""
+        with lines_may_be_lost():
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what was held back where the disk is full."""
+        with lines_may_be_lost():
+            self._stream.flush()
