@@ -33,8 +33,11 @@ class Absence:
         return self._since is not None
 
     @contextmanager
-    def watch(self, away: Callable[[Exception], str | None]) -> Iterator[None]:
-        """Do something with it. `away` says of an error how it is away; None: the error says nothing of the kind."""
+    def watch(self, away: Callable[[Exception], str | None], *, proof: bool = True) -> Iterator[None]:
+        """Do something with it. `away` says of an error how it is away; None: the error says nothing of the kind.
+
+        `proof`: whether that this goes well says that the thing is back.
+        """
         began = self._monotonic()
         try:
             yield
@@ -42,7 +45,8 @@ class Absence:
             if (reason := away(fault)) is not None:
                 self.begun(reason, began)
             raise
-        self.over(began)
+        if proof:
+            self.over(began)
 
     def begun(self, reason: str, began: float | None = None) -> None:
         """Say that it is away, unless that is said. `began` (monotonic): when what failed had been begun."""

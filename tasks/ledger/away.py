@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError, StatementError
 
 from tasks.ledger.version import SchemaTooOld
@@ -14,6 +16,14 @@ def is_away(fault: BaseException) -> bool:
     if isinstance(fault, DBAPIError):
         return fault.connection_invalidated or not isinstance(fault, DataError | IntegrityError)
     return isinstance(fault, SQLAlchemyError) and not isinstance(fault, StatementError)
+
+
+def keeps_from_writing(fault: BaseException) -> bool:
+    """Whether an error is of a ledger that can still be read: its disk is full, or it is open for reading alone."""
+    cause = getattr(fault, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return (getattr(cause, "sqlite_errorcode", 0) or 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+    return getattr(cause, "sqlstate", None) in ("53100", "25006")  # disk_full, read_only_sql_transaction
 
 
 def why_away(fault: Exception) -> str | None:

@@ -12,7 +12,7 @@ from tasks.absence import Absence
 from tasks.buyers.port import Exchange
 from tasks.core.protocol import Call
 from tasks.ledger import closures, frontdoor, moves, outbox, retention, stillness
-from tasks.ledger.away import why_away
+from tasks.ledger.away import keeps_from_writing, why_away
 from tasks.ledger.commit import GroupCommit
 from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
 from tasks.ledger.moves import Move
@@ -33,6 +33,7 @@ class Ledger:
         self._commit = GroupCommit(engine)
         self._absence = Absence("ledger")
         self._fits = False
+        self._read_only = False
 
     @classmethod
     def open(cls, url: str) -> Ledger:
@@ -48,7 +49,8 @@ class Ledger:
 
         A connection that the server closed meanwhile is replaced, once.
         """
-        with self._absence.watch(why_away):
+        # From a disk that is full one can read all day long: only a write shows that it is not.
+        with self._absence.watch(why_away, proof=not self._read_only):
             self._require_tables()
             try:
                 return self._read(work)
@@ -61,7 +63,13 @@ class Ledger:
         """Run a write in a transaction that it may share with others (`GroupCommit.write`). Durable when it returns."""
         with self._absence.watch(why_away):
             self._require_tables()
-            return self._commit.write(work)
+            try:
+                done = self._commit.write(work)
+            except SQLAlchemyError as fault:
+                self._read_only = keeps_from_writing(fault)
+                raise
+            self._read_only = False
+            return done
 
     def _require_tables(self) -> None:
         if not self._fits:
