@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers import folder
+from workers import deaf, folder
 from workers.leash import Leash
 from workers.ports import LOOPBACK, is_free, pick_port
 from workers.server_program import EmbeddedError, Program, find_program
@@ -81,8 +82,8 @@ class Embedded:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """What to run. The password stands in the configuration file, never here."""
-        return (str(self.program.path), str(self._config))
+        """What to run: a server that ends by `shut_down`. The password stands in the configuration file, never here."""
+        return (sys.executable, "-IS", deaf.__file__, str(self.program.path), str(self._config))
 
     @property
     def lock(self) -> int:
@@ -114,7 +115,7 @@ class Embedded:
             raise EmbeddedError(f"another process runs the server in {self.home}")
         deadline = time.monotonic() + wait_s
         while (lock := folder.take_lock(self.home / "server.lock")) is None:
-            self._end_orphan()
+            self.shut_down()
             if time.monotonic() > deadline:
                 os.close(owner)
                 raise EmbeddedError(f"a server that nobody watches still runs in {self.home}: end it by hand")
@@ -162,8 +163,9 @@ class Embedded:
             retry=Retry(NoBackoff(), 0),
         )
 
-    def _end_orphan(self) -> None:
-        # Its password shows that it is ours, and everything that it acknowledged is on the disk.
+    def shut_down(self) -> None:
+        """Ask the server to end: it is deaf to signals, and its password shows that it is ours. Never raises."""
+        # Everything that it acknowledged is on the disk.
         with contextlib.suppress(redis.RedisError), self._client() as client:
             client.execute_command("SHUTDOWN", "NOSAVE")
 
@@ -194,7 +196,7 @@ def running(home: Path, program: Program | None = None, *, wait_s: float = 30.0)
         try:
             yield server.url
         finally:
-            process.terminate()
+            server.shut_down()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
     finally:

@@ -46,6 +46,7 @@ def server(name: str, embedded: Embedded) -> Part:
         embedded.argv,
         ready_probe=embedded.answers,
         before_start=embedded.prepare,
+        ask_to_end=embedded.shut_down,
         pass_fds=(embedded.lock,),
         stop_rank=SERVERS,
     )

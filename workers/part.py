@@ -26,7 +26,8 @@ class Part:
     A part is ready when it has printed a JSON line with the event `ready_event`, or when `ready_probe` (called in a
     thread, again and again; it raises nothing) gives True; with neither, as soon as it runs. `before_start` is called
     ahead of every start. Parts of a lower `stop_rank` are stopped earlier; after `grace_s` seconds a part that still
-    runs is killed.
+    runs is killed. A part ends by SIGTERM, or by `ask_to_end` (called in a thread, again and again until it has ended;
+    it raises nothing).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Part:
     ready_event: str | None = None
     ready_probe: Callable[[], bool] | None = None
     before_start: Callable[[], None] | None = None
+    ask_to_end: Callable[[], None] | None = None
     pass_fds: tuple[int, ...] = ()
     stop_rank: int = 0
     grace_s: float = 10.0

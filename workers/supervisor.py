@@ -27,6 +27,7 @@ LAST_LINES = 20
 _CHUNK = 65_536
 _LONGEST_LINE = 1_048_576
 _LEASH_EVERY_S = 1.0
+_ASK_AGAIN_S = 0.05
 
 Sink = Callable[[Part, list[bytes]], None]
 """Takes some whole lines of a part's, each without its line feed."""
@@ -55,6 +56,7 @@ class Kept:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.ever_ready = False
+        self.asking: asyncio.Task[None] | None = None
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
 
     @property
@@ -197,8 +199,8 @@ class Supervisor:
         kept.mark(State.STARTING)
         self._log.info("part.started", part=part.name, pid=process.pid, start=kept.starts)
         if self._stopping.is_set():
-            # The stop came while this process was being born, and found nothing to send its signal to.
-            _signal(process, signal.SIGTERM)
+            # The stop came while this process was being born, and found nobody to ask.
+            kept.asking = asyncio.create_task(_ask_to_end(part, process))
         reading = asyncio.create_task(self._pass_on(kept, process))
         probing = asyncio.create_task(self._probe(kept))
         code = await process.wait()
@@ -249,11 +251,11 @@ class Supervisor:
         keeper, process, pid = self._keepers[kept.part.name], kept.process, kept.pid
         if process is not None and pid is not None:
             kept.mark(State.STOPPING)
-            _signal(process, signal.SIGTERM)
+            kept.asking = asyncio.create_task(_ask_to_end(kept.part, process))
         if not await self._ends(keeper, kept.part.grace_s) and kept.process is not None:
             self.killed.append(kept.part.name)
             _signal(kept.process, signal.SIGKILL)
-        await asyncio.wait({keeper})
+        await asyncio.wait({keeper} if kept.asking is None else {keeper, kept.asking})
         if process is not None and pid is not None:
             self._log.info("part.stopped", part=kept.part.name, pid=pid, exit=ended(process.returncode or 0))
 
@@ -270,6 +272,15 @@ async def _comes(event: asyncio.Event, within_s: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def _ask_to_end(part: Part, process: asyncio.subprocess.Process) -> None:
+    if part.ask_to_end is None:
+        _signal(process, signal.SIGTERM)
+        return
+    while process.returncode is None:  # it may not have begun to listen
+        await asyncio.to_thread(part.ask_to_end)
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

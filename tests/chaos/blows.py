@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import threading
@@ -107,7 +108,12 @@ class EmbeddedServer:
 
     def restart(self) -> None:
         """End it in good order."""
-        self._process().terminate()
+        self._process()  # one that listens
+        with (
+            contextlib.suppress(RedisError),
+            Redis.from_url(self._installation.broker_url, socket_timeout=10) as client,
+        ):
+            client.execute_command("SHUTDOWN", "NOSAVE")
 
     def crash(self) -> None:
         """Kill it."""

@@ -53,6 +53,13 @@ def ask(url, *words):
         return client.execute_command(*words)
 
 
+def pending(pid):
+    """The signals that were sent to a process and that it has blocked."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("ShdPnd")]
+    return {number for number in signal.Signals if masks[0] >> (number - 1) & 1}
+
+
 def server_pid(url):
     return int(ask(url, "INFO", "server")["process_id"])
 
@@ -65,6 +72,19 @@ def test_a_server_answers_at_its_url_and_is_gone_after_the_block(home, alive):
     assert not alive(pid)
     with pytest.raises(redis.ConnectionError):
         ask(url, "PING")
+
+
+def test_a_server_is_deaf_to_signals_and_ends_when_its_owner_asks_it_to(home, alive):
+    """Who asks every process at once to end, as systemd does by default, leaves the broker to those who still work."""
+    with running(home) as url:
+        server = psutil.Process(server_pid(url))
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGINT)
+        # A server that had heard would refuse a second client soon; this one takes commands for as long as it is used.
+        for _ in range(200):
+            assert ask(url, "PING")
+        assert pending(server.pid) >= {signal.SIGTERM, signal.SIGINT}
+    assert not alive(server.pid)
 
 
 def test_url_and_data_are_the_same_at_the_next_start(home):

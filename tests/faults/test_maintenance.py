@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from ops.sandbox import Sandbox
-from tasks.gates.store import NARROW_PLACES
+from tasks.gates.store import COLD_MS, NARROW_PLACES
 from tests.integration.installation import Installation, installed, lead
 from tests.integration.upstream import Upstream
 
@@ -75,8 +75,9 @@ def test_all_workers_wait_together_as_long_as_a_buyer_that_limits_requests_asks_
     first, *later = calls
     together = [at for at in later if at - first < timedelta(seconds=1.8)]
     assert len(calls) == 6
-    assert 1 + len(together) <= NARROW_PLACES
+    closed = datetime.fromisoformat(running.wait_for_line("gate.closed", scope="buyer", code=1100)["timestamp"])
+    # A machine that is slow to hear the first answer has sent more by then: a call holds its place only so long.
+    assert 1 + len(together) <= NARROW_PLACES * (1 + (closed - first) // timedelta(milliseconds=COLD_MS))
     tries = [first, *later[len(together) :]]
     assert all(after - before > timedelta(seconds=1.8) for before, after in pairwise(tries))
-    assert running.lines("gate.closed", scope="buyer", code=1100)
     assert buyer.book()["repeats"] == []

@@ -19,8 +19,15 @@ from tests.servers.need import missing
 from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 
 LEADS = 80
-# Calls are under way whenever the signal comes.
-SCENARIO = {"rules": [{"call": ["ping", "post", "one_step"], "latency_ms": 300}]}
+# The first posts tell that all is running; the others take so long that the signal comes in the midst of them.
+QUICK_POSTS = 12
+SCENARIO = {
+    "rules": [
+        {"call": "post", "first": QUICK_POSTS, "per": "all", "latency_ms": 300},
+        {"call": "post", "latency_ms": 2500},
+        {"call": "ping", "latency_ms": 300},
+    ]
+}
 
 
 def _told(house: Installation) -> dict[str, str]:

@@ -190,6 +190,27 @@ def test_a_part_that_does_not_end_within_its_grace_is_killed(alive):
     assert {line["part"]: line["exit"] for line in lines.of("part.stopped")} == {"deaf": "SIGKILL", "good": "0"}
 
 
+def test_a_part_with_a_way_of_its_own_to_end_is_asked_again_and_again_and_never_by_a_signal(tmp_path):
+    """It may not have begun to listen when it is asked first."""
+    end = tmp_path / "end"
+    waits = f"import os, time\nwhile not os.path.exists({str(end)!r}): time.sleep(0.01)"
+    asked = []
+
+    def ask():
+        asked.append(1)
+        if len(asked) == 3:
+            end.touch()
+
+    async def story(supervisor, _):
+        supervisor.start(python("server", READY + "\n" + waits, ask_to_end=ask))
+        await supervisor.ready()
+
+    supervisor, lines = run(story)
+    assert supervisor.killed == []
+    assert len(asked) >= 3
+    assert [line["exit"] for line in lines.of("part.stopped")] == ["0"]
+
+
 def test_hurry_cuts_every_grace_short():
     """Who hurries does not wait out an hour of grace."""
 
