@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,16 @@ class Absence:
             log.info(self._back, away_s=round(self._returned - since, 1))
 
 
+def class_name(fault: BaseException) -> str:
+    """Name an error by its class, never by its text; where a certificate is behind it, say what is wrong with that."""
+    seen: BaseException | None = fault
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return f"{type(fault).__name__}: {seen.verify_message}"
+        seen = seen.__cause__ or seen.__context__
+    return type(fault).__name__
+
+
 def named(*kinds: type[BaseException]) -> Callable[[Exception], str | None]:
-    """Give what names an error of these kinds by its class, never by its text, and leaves all others out."""
-    return lambda fault: type(fault).__name__ if isinstance(fault, kinds) else None
+    """Give what names an error of these kinds (`class_name`), and leaves all others out."""
+    return lambda fault: class_name(fault) if isinstance(fault, kinds) else None

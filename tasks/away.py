@@ -8,6 +8,8 @@ from amqp.exceptions import AMQPError, MessageNacked
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from tasks.absence import class_name
+
 BROKER_AWAY: Final = (OperationalError, AMQPError, MessageNacked, RedisError, OSError)
 
 
@@ -17,4 +19,4 @@ def why_broker_away(fault: BaseException) -> str | None:
         return None
     if isinstance(fault, AMQPError) and fault.reply_text:
         return f"{type(fault).__name__}: {fault.reply_text}"
-    return type(fault).__name__
+    return class_name(fault)

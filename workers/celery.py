@@ -27,6 +27,7 @@ from workers.places import resolve
 from workers.schedule import SCHEDULE
 from workers.services import Wiring
 from workers.settings import Settings, SettingsError, load
+from workers.tls import apart
 from workers.topology import PING, POST, REASON_HEADER, UPKEEP, dead, dead_letters, task_queues
 from workers.transport import transport_options
 from workers.worker import say_once
@@ -155,8 +156,10 @@ def build(settings: Settings) -> PingPost:
 
 def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
     """Give Celery's configuration. Each value that is not Celery's own answers something in ops/architecture.md."""
+    url, tls = apart(broker_url)
     return {
-        "broker_url": broker_url,
+        "broker_url": url,
+        "broker_use_ssl": tls or False,
         "broker_transport_options": transport_options(broker_url, settings.concurrency),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

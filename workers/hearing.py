@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import redis
-from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from workers.broker import hang_up
 from workers.places import for_redis_py
 from workers.topology import is_redis
-from workers.transport import CONNECT_S
+from workers.transport import CONNECT_S, connect_to
 
 WAIT_S: Final = 0.5
 HEARTBEAT_S: Final = 20
@@ -82,7 +81,7 @@ class AmqpEar:
     def open(self) -> None:
         """See `Ear.open`."""
         options = {"connect_timeout": CONNECT_S}
-        self._connection = Connection(self._broker_url, heartbeat=HEARTBEAT_S, transport_options=options)
+        self._connection = connect_to(self._broker_url, heartbeat=HEARTBEAT_S, transport_options=options)
         self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         channel = self._connection.channel()
         self._arrived.clear()

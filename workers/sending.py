@@ -12,14 +12,13 @@ from typing import Any, Final, Protocol
 import redis
 from amqp import Message
 from amqp.exceptions import MessageNacked
-from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from workers.broker import hang_up
 from workers.places import for_redis_py
 from workers.topology import LEADS, is_redis, leads
-from workers.transport import CONNECT_S
+from workers.transport import CONNECT_S, connect_to
 
 WINDOW: Final = 200
 CONFIRM_S: Final = 10.0
@@ -83,7 +82,7 @@ class AmqpSender:
             hang_up(connection)
 
     def _connect(self) -> None:
-        connection = Connection(self._broker_url, transport_options={"connect_timeout": CONNECT_S})
+        connection = connect_to(self._broker_url, transport_options={"connect_timeout": CONNECT_S})
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         self._connection = connection
         channel = connection.channel()

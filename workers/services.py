@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from kombu import Connection
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -30,7 +29,7 @@ from tasks.services import Rules, Services
 from tasks.telling import BrokerTeller
 from workers.places import Places, for_redis_py, is_store, resolve
 from workers.settings import PREFIX, Settings, SettingsError
-from workers.transport import transport_options
+from workers.transport import connect_to, transport_options
 
 T = TypeVar("T")
 
@@ -100,7 +99,8 @@ class Wiring:
     def teller(self) -> BrokerTeller:
         """Where outcomes are told."""
         broker_url = self.places.broker_url
-        connection = Connection(broker_url, transport_options=transport_options(broker_url, self.settings.concurrency))
+        options = transport_options(broker_url, self.settings.concurrency)
+        connection = connect_to(broker_url, transport_options=options)
         lists = None
         if is_store(broker_url):
             lists = Redis.from_url(

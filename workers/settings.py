@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from workers.tls import check_query
+
 PREFIX = "PINGPOST_"
 TEST_KEY = "test_mode"
 TEST_SUBID = "match"
@@ -96,12 +98,12 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, value: str | None) -> str | None:
-        return _scheme(value, "amqp", "amqps", "redis", "rediss", "valkey", "valkeys", "redis+socket")
+        return _connectable(value, "amqp", "amqps", "redis", "rediss", "valkey", "valkeys", "redis+socket")
 
     @field_validator("state_url")
     @classmethod
     def _state_scheme(cls, value: str | None) -> str | None:
-        return _scheme(value, "redis", "rediss", "valkey", "valkeys", "redis+socket")
+        return _connectable(value, "redis", "rediss", "valkey", "valkeys", "redis+socket")
 
     @field_validator("ledger_url")
     @classmethod
@@ -169,6 +171,12 @@ class Settings(BaseSettings):
 def _scheme(value: str | None, *known: str) -> str | None:
     if value is not None and value.partition(":")[0].lower() not in known:
         raise ValueError(f"must start with one of {', '.join(f'{name}://' for name in known)}")
+    return value
+
+
+def _connectable(value: str | None, *known: str) -> str | None:
+    if _scheme(value, *known):
+        check_query(str(value).strip())
     return value
 
 

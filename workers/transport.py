@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kombu import Connection
+
 from workers.forgiving import Forgiving
+from workers.tls import apart
 from workers.topology import is_redis
 
 # Longer than the longest countdown (30 s) and the longest call: a message that is being worked on is not repeated.
 VISIBILITY_S: Final = 600
 CONNECT_S: Final = 3
+
+
+def connect_to(broker_url: str, **options: Any) -> Connection:
+    """Give kombu's connection to a broker, encrypted where its URL says so. Nothing is connected yet.
+
+    `options` are kombu's; without ``transport_options`` among them they are those of `transport_options` for one.
+    """
+    url, tls = apart(broker_url)
+    options.setdefault("transport_options", transport_options(url, 1))
+    return Connection(url, ssl=tls or False, **options)
 
 
 def transport_options(broker_url: str, concurrency: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,13 @@ class NoPostgresql(Exception):
     """There are no programs to start a PostgreSQL from, or they did not start."""
 
 
-def start_postgresql(folder: Path | None = None, *, durable: bool = False) -> tuple[str, Callable[[], None]]:
+def start_postgresql(
+    folder: Path | None = None, *, durable: bool = False, certificate: tuple[Path, Path] | None = None
+) -> tuple[str, Callable[[], None]]:
     """Start a cluster of its own in a new folder inside `folder` (default: the system's for temporary files).
 
     `durable=False` leaves the disk out, which makes tests faster and changes nothing that they can see.
+    With a `certificate` (its file and its key's) the server offers TLS.
 
     Returns:
         The URL as SQLAlchemy takes it, and what stops the server and removes its files.
@@ -48,7 +51,8 @@ def start_postgresql(folder: Path | None = None, *, durable: bool = False) -> tu
         options = ("--auth=trust", "--username=pingpost", "--encoding=UTF8", "--locale=C", "--no-sync")
         if own.run([initdb, "-D", own.home / "data", *options], user=user).wait(timeout=START_S):
             raise NoPostgresql(f"initdb: {own.output}")
-        url, server = _serve(own, postgres, user, durable=durable)
+        tls = _tls(own.home, user, certificate) if certificate else {}
+        url, server = _serve(own, postgres, user, durable=durable, more=tls)
     except BaseException:
         own.stop()
         raise
@@ -76,7 +80,20 @@ def new_database(url: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _serve(own: OwnServer, postgres: str, user: int | None, *, durable: bool) -> tuple[str, subprocess.Popen[bytes]]:
+def _tls(home: Path, user: int | None, certificate: tuple[Path, Path]) -> dict[str, str]:
+    """Copy a certificate to where the server may read it, and give the settings; it refuses keys that others read."""
+    copies = home / "server.pem", home / "server.key"
+    for source, copy in zip(certificate, copies, strict=True):
+        shutil.copyfile(source, copy)
+        copy.chmod(0o600)
+        if user is not None:
+            os.chown(copy, user, -1)
+    return {"ssl": "on", "ssl_cert_file": str(copies[0]), "ssl_key_file": str(copies[1])}
+
+
+def _serve(
+    own: OwnServer, postgres: str, user: int | None, *, durable: bool, more: Mapping[str, str]
+) -> tuple[str, subprocess.Popen[bytes]]:
     disk = "on" if durable else "off"
     for _ in range(3):  # a port that was free may be taken before the server has it
         port = free_port()
@@ -88,6 +105,7 @@ def _serve(own: OwnServer, postgres: str, user: int | None, *, durable: bool) ->
             "fsync": disk,
             "full_page_writes": disk,
             "dynamic_shared_memory_type": "mmap",  # a container's /dev/shm may be small
+            **more,
         }
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         server = own.run([postgres, "-D", own.home / "data", *arguments], user=user)

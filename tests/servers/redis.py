@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +20,12 @@ class NoRedis(Exception):
     """There is no server to start, or it did not start."""
 
 
-def start_redis(folder: Path | None = None) -> tuple[str, Callable[[], None]]:
+def start_redis(
+    folder: Path | None = None, *, program: Path | None = None, more: Mapping[str, str] | None = None
+) -> tuple[str, Callable[[], None]]:
     """Start a server of its own in a new folder inside `folder` (default: the system's for temporary files).
+
+    `program` is a server to run instead of the one that is found; `more` are options of its configuration.
 
     Returns:
         Its URL, and what stops it and removes its files.
@@ -30,7 +34,7 @@ def start_redis(folder: Path | None = None) -> tuple[str, Callable[[], None]]:
         NoRedis: none is installed, or it does not start.
     """
     try:
-        program = find_program().path
+        program = program or find_program().path
     except EmbeddedError as none:
         raise NoRedis(str(none)) from none
     own = OwnServer("redis", folder)
@@ -38,6 +42,7 @@ def start_redis(folder: Path | None = None) -> tuple[str, Callable[[], None]]:
         for _ in range(3):  # a port that was free may be taken before the server has it
             port = free_port()
             options = {"bind": "127.0.0.1", "port": str(port), "save": "", "appendonly": "no", "dir": str(own.home)}
+            options.update(more or {})
             server = own.run([program, *(part for name, value in options.items() for part in (f"--{name}", value))])
             with redis.Redis(port=port, socket_timeout=2) as client:
                 settled = wait_until(partial(_settled, server, client), within_s=START_S)

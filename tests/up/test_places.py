@@ -129,7 +129,7 @@ def test_places_survive_the_way_through_an_environment(data, monkeypatch):
     [
         ("redis://:p@h:1/0", "redis://:p@h:1/0", "redis://:p@h:1/0"),
         ("valkey://:p@h:1/0", "redis://:p@h:1/0", "redis://:p@h:1/0"),
-        ("valkeys://h?ssl_cert_reqs=none", "rediss://h?ssl_cert_reqs=none", "rediss://h?ssl_cert_reqs=none"),
+        ("valkeys://h?ssl_ca_certs=a", "rediss://h?ssl_ca_certs=a", "rediss://h?ssl_ca_certs=a"),
         ("redis+socket:///a/b.sock", "redis+socket:///a/b.sock", "unix:///a/b.sock?db=0"),
         (
             "redis+socket://:p@/a/b.sock?virtual_host=/2",

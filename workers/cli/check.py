@@ -11,20 +11,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from kombu import Connection
 from rich.console import Console
 from sqlalchemy import text
 
+from tasks.absence import class_name
 from tasks.buyers.answers import Facts, read_facts
 from tasks.buyers.letsmakealead.wire import interpret
 from tasks.core.bid import Bid
 from tasks.core.protocol import Call
 from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
+from tasks.ledger.away import why_away
 from workers.places import without_password
 from workers.services import Wiring
 from workers.settings import SettingsError, load
-from workers.transport import transport_options
+from workers.transport import connect_to
 
 _EPILOG = """\b
 Exit codes:
@@ -128,12 +129,22 @@ def _try(what: str, url: str, connect: Callable[[], Any]) -> tuple[str, bool, st
     try:
         connect()
     except Exception as fault:  # noqa: BLE001 - whatever keeps it from answering is the answer
-        return what, False, f"{shown}: {type(fault).__name__}"
+        return what, False, f"{shown}: {_why(fault)}"
     return what, True, shown
 
 
+def _why(fault: Exception) -> str:
+    return next(filter(None, (why_away(cause) for cause in _causes(fault))), None) or class_name(fault)
+
+
+def _causes(fault: BaseException | None) -> Iterator[Exception]:
+    while isinstance(fault, Exception):
+        yield fault
+        fault = fault.__cause__
+
+
 def _connect_broker(url: str) -> None:
-    with Connection(url, transport_options=transport_options(url, 1), connect_timeout=CONNECT_S) as connection:
+    with connect_to(url, connect_timeout=CONNECT_S) as connection:
         connection.ensure_connection(max_retries=1, timeout=CONNECT_S)
 
 

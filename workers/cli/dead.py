@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from kombu import Connection
 from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +16,7 @@ from rich.table import Table
 from workers.places import resolve
 from workers.settings import SettingsError, load
 from workers.topology import DEAD, LEADS, LEADS_DEAD, REASON_HEADER, dead, leads, leads_dead
-from workers.transport import transport_options
+from workers.transport import connect_to
 
 _EPILOG = """\b
 Exit codes:
@@ -136,7 +135,7 @@ def _each(decide: Callable[[Any, Letter], bool]) -> Iterator[Letter]:
     except SettingsError as wrong:
         _refuse(str(wrong), 2)
     try:
-        with Connection(url, transport_options=transport_options(url, 1)) as connection:
+        with connect_to(url) as connection:
             for name, queue in QUEUES.items():
                 yield from _each_of(connection, name, queue, decide)
     except (OperationalError, OSError) as away:

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kombu import Connection
-
 from workers.broker import hang_up
 from workers.forgiving import UNREADABLE
 from workers.intake.burial import Burial
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH
 from workers.topology import leads, leads_dead
-from workers.transport import transport_options
+from workers.transport import connect_to
 
 PREFETCH: Final = 200
 HEARTBEAT_S: Final = 30
@@ -35,8 +33,7 @@ class AmqpSource:
 
     def open(self) -> None:
         """See `Source.open`."""
-        options = transport_options(self._broker_url, 1)
-        self._connection = Connection(self._broker_url, heartbeat=HEARTBEAT_S, transport_options=options)
+        self._connection = connect_to(self._broker_url, heartbeat=HEARTBEAT_S)
         self._connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         self._arrived.clear()
         self._channel = self._connection.channel()

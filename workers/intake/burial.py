@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from kombu import Connection, Producer
+from kombu import Producer
 
 from workers.broker import hang_up
 from workers.intake.message import Message
 from workers.topology import REASON_HEADER, leads_dead
-from workers.transport import transport_options
+from workers.transport import connect_to
 
 CONFIRM_S: Final = 5
 _RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
@@ -29,8 +29,7 @@ class Burial:
             BROKER_AWAY: it may have been published.
         """
         if self._connection is None:
-            options = transport_options(self._broker_url, 1)
-            self._connection = Connection(self._broker_url, transport_options=options)
+            self._connection = connect_to(self._broker_url)
         Producer(self._connection).publish(
             message.body,
             routing_key=leads_dead.name,
