@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
 from workers import folder
 from workers.settings import PREFIX, Settings, SettingsError
 
@@ -68,6 +71,19 @@ def resolve(settings: Settings) -> Places:
 def ledger_default(data: Path) -> str:
     """Give the URL of the SQLite file in a data folder; the same from every working directory."""
     return f"sqlite:///{data.resolve() / 'ledger.sqlite3'}"
+
+
+def sqlite_file(settings: Settings) -> Path | None:
+    """Give the file of a SQLite ledger; None: the ledger is elsewhere.
+
+    Raises:
+        SettingsError: no database's URL.
+    """
+    try:
+        url = make_url(settings.ledger_url or ledger_default(settings.data))
+    except ArgumentError:
+        raise SettingsError(f"{PREFIX}LEDGER_URL: not a database's URL") from None
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
 def is_store(url: str) -> bool:

@@ -64,6 +64,8 @@ def test_all_workers_wait_together_as_long_as_a_buyer_that_limits_requests_asks_
 ):
     """1100 with a Retry-After: after the calls that were under way together, one call tries at the end of each wait."""
     running, upstream = four_workers
+    # A minute's end leaves the way wide: here it is as after a pause.
+    running.command("gates", "open", "buyer")
     buyer.reset()
     buyer.play({"rules": [{"first": 6, "per": "all", "code": 1100, "retry_after_s": 2}]})
     leads = [lead(f"r-{number}", deadline_s=60) for number in range(30)]

@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "check": "check settings and connections, or how an answer is read",
     "intake": "run the front door alone",
     "migrate": "bring the ledger's tables to the newest form",
+    "backup": "copy the ledger while it is in use",
+    "restore": "put a backup in the ledger's place",
     "health": "tell whether a part is alive",
 }
 

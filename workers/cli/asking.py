@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import click
 from sqlalchemy import Connection
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from tasks.ledger import Ledger, LedgerError
-from workers.places import ledger_default
-from workers.settings import PREFIX, Settings
+from workers.places import ledger_default, sqlite_file
+from workers.settings import Settings, SettingsError
 
 T = TypeVar("T")
 
@@ -23,15 +20,14 @@ NOT_DONE, BAD_SETTINGS = 1, 2
 
 def ask_ledger(name: str, settings: Settings, work: Callable[[Connection], T]) -> T:
     """Run a read on the ledger of these settings; leaves the process with one line where there is none to read."""
-    url = settings.ledger_url or ledger_default(settings.data)
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        refuse(name, f"{PREFIX}LEDGER_URL: not a database's URL", BAD_SETTINGS)
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        file = sqlite_file(settings)
+    except SettingsError as wrong:
+        refuse(name, str(wrong), BAD_SETTINGS)
+    if file is not None and not file.is_file():
         # Opening it would make an empty one, and a wrong folder would look like a ledger without leads.
-        refuse(name, f"no ledger at {parsed.database} (PINGPOST_DATA is {settings.data})", NOT_DONE)
-    ledger = Ledger.open(url)
+        refuse(name, f"no ledger at {file} (PINGPOST_DATA is {settings.data})", NOT_DONE)
+    ledger = Ledger.open(settings.ledger_url or ledger_default(settings.data))
     try:
         return ledger.read(work)
     except LedgerError as fault:
