@@ -14,7 +14,7 @@ from tasks.ledger.rows import GateRow, from_ms
 
 # How long all workers wait after each 1000 or 1100 in a row. The longest keeps a minute of maintenance under 20 calls,
 # and full speed within 5 s of its end.
-HOLD_MS: Final = {Heard.WAIT: (1000, 2000, 4000, 4400), Heard.SLOW: (400, 800, 1600, 3200)}
+HOLD_MS: Final = {Heard.WAIT: (1000, 3000, 4800, 4800), Heard.SLOW: (400, 800, 1600, 3200)}
 COLD_PLACES: Final = 2
 COLD_MS: Final = 300
 IDLE_MS: Final = 2_000
@@ -107,7 +107,7 @@ class RedisStore:
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
     ) -> tuple[str, int] | None:
         """See `Store.heard`."""
-        jitter = 0.95 + 0.1 * random.random()  # noqa: S311 - chance, not a secret
+        jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
         growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
         answer = self._heard(
