@@ -21,7 +21,7 @@ from tasks import direct_post, one_step, ping, post, upkeep
 from tasks.away import why_broker_away
 from tasks.ledger import LedgerError
 from tasks.services import Services
-from workers import health
+from workers import health, lists
 from workers import logging as lines
 from workers.places import resolve
 from workers.schedule import SCHEDULE
@@ -146,6 +146,7 @@ def build(settings: Settings) -> PingPost:
         SettingsError: naming the variable.
     """
     places = resolve(settings)
+    lists.register()
     settings.data.mkdir(parents=True, exist_ok=True)
     app = PingPost("pingpost")
     app.settings = settings

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kombu import Connection
 
+from workers import lists
 from workers.forgiving import Forgiving
 from workers.tls import apart
 from workers.topology import is_redis
@@ -20,6 +21,7 @@ def connect_to(broker_url: str, **options: Any) -> Connection:
 
     `options` are kombu's; without ``transport_options`` among them they are those of `transport_options` for one.
     """
+    lists.register()
     url, tls = apart(broker_url)
     options.setdefault("transport_options", transport_options(url, 1))
     return Connection(url, ssl=tls or False, **options)

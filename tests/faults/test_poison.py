@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import uuid
@@ -11,6 +12,7 @@ from typing import Any, Final
 import amqp
 import pytest
 from kombu import Connection, Producer
+from redis import Redis
 
 from tests.faults.conftest import House, send
 from tests.frontdoor.test_refusals import Unreadable
@@ -87,6 +89,42 @@ def test_what_is_no_task_ends_in_the_dead_letters_once_and_the_worker_goes_on(ho
     assert len(found) == len(POISON), found
     for what, (*_, begins) in POISON.items():
         assert any(reason.startswith(begins) for reason in found), (what, found)
+    assert SECRET not in house.installation.log_text()
+    assert {name: house.installation.part(name).pid for name in parts} == parts
+
+
+# What is pushed straight onto a list, by whoever takes it for the queue of leads.
+RAW: Final[Mapping[str, bytes]] = {
+    "a plain lead": json.dumps({"lead_id": "raw", "telephone": SECRET}).encode(),
+    "no JSON": SECRET.encode(),
+    "not UTF-8": b"\xff" + SECRET.encode(),
+    "a number": b"7",
+    "half an envelope": json.dumps({"body": SECRET, "headers": {}, "properties": {"delivery_tag": "1"}}).encode(),
+    "an envelope that cannot be opened": json.dumps(
+        {"body": "*", "properties": {"body_encoding": "base64", "delivery_tag": "1", "delivery_info": {}}}
+    ).encode(),
+    "nested deeply": b"[" * 100_000,
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("queue", ["ping", "post", "upkeep"])
+def test_what_is_pushed_onto_a_worker_s_list_is_kept_whole_and_ends_no_worker(houses, queue: str):
+    """kombu reads an element after it has popped it: one that is no message ended the worker, and was gone."""
+    house: House = houses["embedded"]
+    before = len(_letters(house))
+    parts = {name: house.installation.part(name).pid for name in ("ping1", "post1")}
+    with Redis.from_url(house.installation.broker_url) as client:
+        for element in RAW.values():
+            client.lpush(queue, element)
+
+        name = f"raw-{queue}"
+        send(house, (name, {"zipcode": "60062"}))
+        assert house.outcome(name)["status"] == "sold"
+
+        wait_for(lambda: len(_letters(house)) >= before + len(RAW), 20, lambda: str(_letters(house)))
+        kept = [json.loads(letter) for letter in client.lrange("dead", 0, len(RAW) - 1)]  # type: ignore[union-attr]  # its stubs allow for an asynchronous client
+    assert {base64.b64decode(letter["body"]) for letter in kept} == set(RAW.values())
     assert SECRET not in house.installation.log_text()
     assert {name: house.installation.part(name).pid for name in parts} == parts
 
