@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -33,19 +35,38 @@ def lines_may_be_lost() -> Iterator[None]:
             raise
 
 
-class LogStream:
-    """Standard output for log lines: the call that a line tells of goes on, though the line cannot be written."""
+def end_cleanly() -> None:
+    """Ask this process to end as an operator would: what is under way is finished, nothing new is begun."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
-    def __init__(self, stream: TextIO) -> None:
-        """Write to a text stream."""
+
+class LogStream:
+    """Standard output for log lines: the call that a line tells of goes on, though the line cannot be written.
+
+    Where nobody reads it any more, calls that are under way are finished, and the process ends: what it would go on to
+    do, nobody could ever look up.
+    """
+
+    def __init__(self, stream: TextIO, *, unread: Callable[[], object] = end_cleanly) -> None:
+        """Write to a text stream; `unread` is called once, when its reader has gone."""
         self._stream = stream
+        self._unread = unread
+        self._read = True
 
     def write(self, text: str) -> None:
-        """Write, or lose the text where the disk is full."""
-        with lines_may_be_lost():
-            self._stream.write(text)
+        """Write, or lose the text."""
+        self._try(lambda: self._stream.write(text))
 
     def flush(self) -> None:
-        """Flush, or lose what was held back where the disk is full."""
-        with lines_may_be_lost():
-            self._stream.flush()
+        """Flush, or lose what was held back."""
+        self._try(self._stream.flush)
+
+    def _try(self, write: Callable[[], object]) -> None:
+        if not self._read:
+            return
+        try:
+            with lines_may_be_lost():
+                write()
+        except BrokenPipeError:
+            self._read = False
+            self._unread()

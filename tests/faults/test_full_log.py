@@ -56,6 +56,36 @@ def test_only_a_full_disk_may_cost_lines():
         raise BrokenPipeError(errno.EPIPE, "gone")
 
 
+UNREAD = """
+import os, signal, sys, structlog
+from workers.logging import configure
+from workers.settings import Settings
+signal.signal(signal.SIGTERM, lambda *_: os.write(2, b"asked to end; "))
+configure(Settings())
+os.read(0, 1)
+for number in range(3):
+    structlog.get_logger().info("call.begun")
+os.write(2, b"sold")
+os._exit(0)
+"""
+
+
+def test_a_part_whose_log_nobody_reads_any_more_finishes_its_call_and_ends():
+    """Its reader died: a call under way must not look like one that failed, and no further ones are made unseen."""
+    reader, writer = os.pipe()
+    part = subprocess.Popen(
+        [sys.executable, "-c", UNREAD],
+        stdin=subprocess.PIPE,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PINGPOST_LOG_FORMAT": "json"},
+    )
+    os.close(writer)
+    os.close(reader)
+    _, said = part.communicate(b"x", timeout=60)
+    assert (part.returncode, said) == (0, b"asked to end; sold")
+
+
 def test_an_operator_reads_where_the_disk_is_full():
     """The words name the file, and say that nothing but space is wanted."""
     assert in_words(OSError(errno.ENOSPC, "No space left", "/data/x")).startswith("no space left on /data/x:")
