@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, select, text, update
@@ -20,7 +21,7 @@ from tasks.ledger.rows import LeadRow, lead_row, to_ms
 from tasks.ledger.schema import leads
 
 OWNER_ONLY = 0o600
-_BESIDE = ("", "-wal", "-shm")  # a file of SQLite's and what belongs to it
+_BESIDE = ("-wal", "-shm")  # what belongs to a file of SQLite's
 
 
 class BadCopy(Exception):
@@ -74,13 +75,12 @@ def check(file: Path) -> None:
         raise BadCopy(f"{file} is no whole ledger: {health}")
 
 
-def put_in_place(file: Path, database: Path, *, beside: str) -> list[Path]:
-    """Put a copy where the ledger is to be. What stood there is kept: its files get `beside` after their names.
+@contextmanager
+def in_the_place_of(database: Path, file: Path, *, aside: str) -> Iterator[Path]:
+    """Put a copy where the ledger is to be. What stood there is kept, with `aside` after its name.
 
-    Nobody may have the ledger open.
-
-    Returns:
-        The files that are kept.
+    Gives the draft, on which whatever a restored ledger needs is done before it takes the place: in one step, so that
+    after a crash at any moment the old ledger stands there, or the new one, ready. Nobody may have either open.
 
     Raises:
         BadCopy: `file` is no whole ledger; nothing was changed.
@@ -89,17 +89,36 @@ def put_in_place(file: Path, database: Path, *, beside: str) -> list[Path]:
     check(file)
     database.parent.mkdir(parents=True, exist_ok=True)
     draft = database.with_name(f".{database.name}.restored")
-    draft.unlink(missing_ok=True)
-    copy(file, draft)
-    kept = []
-    # The log with its ledger: a log of the old one beside the new one would be read into it.
-    for suffix in _BESIDE:
-        old = database.with_name(database.name + suffix)
-        if old.exists():
-            kept.append(old.rename(old.with_name(f"{database.name}{beside}{suffix}")))
-    draft.rename(database)
-    _flush(database.parent)
-    return kept
+    _remove(draft)
+    try:
+        copy(file, draft)
+        yield draft
+        _settle(draft)
+        if database.exists():
+            _settle(database)
+            # What a broken ledger cannot take in from its log is kept beside it.
+            for suffix in ("", *_BESIDE):
+                if (old := database.with_name(database.name + suffix)).exists():
+                    os.link(old, database.with_name(f"{database.name}{aside}{suffix}"))
+        # A log of the old ledger beside the new one would be read into it.
+        for suffix in _BESIDE:
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        draft.replace(database)
+        _flush(database.parent)
+    finally:
+        _remove(draft)
+
+
+def _settle(database: Path) -> None:
+    """Take a ledger's log into its file, as far as that can be done."""
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    _flush(database)
+
+
+def _remove(draft: Path) -> None:
+    for suffix in ("", ".lock", *_BESIDE):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
 
 
 def others(connection: Connection) -> int:

@@ -102,20 +102,68 @@ def test_a_copy_takes_nothing_that_is_there_and_leaves_nothing_half(busy: Ledger
     assert sorted(path.name for path in tmp_path.iterdir() if "of-what" in path.name) == []
 
 
+def put(file: Path, database: Path) -> None:
+    with backup.in_the_place_of(database, file, aside=".old"):
+        pass
+
+
 def test_what_a_copy_replaces_is_kept_with_its_log(file: Path, tmp_path: Path):
-    """A log that belongs to the old ledger must not be read into the new one."""
+    """What stands in the old ledger's log is kept with it, and never read into the new one."""
     old = Ledger.open(f"sqlite:///{file}")
     take_in(old, "in-both")
     backup.copy(file, tmp_path / "copy")
-    take_in(old, "in-the-old-one")  # in its log, not yet in its file
-    kept = backup.put_in_place(tmp_path / "copy", file, beside=".old")
-    assert {path.name for path in kept} >= {"ledger.sqlite3.old", "ledger.sqlite3.old-wal"}
+    reader = old.engine.connect()  # keeps the log from being emptied into the file when the others have gone
+    take_in(old, "in-the-old-one")
+    reader.close()
+    put(tmp_path / "copy", file)
     old.close()
-    for path, there in ((file, False), (kept[0], True)):
+    kept = file.with_name("ledger.sqlite3.old")
+    for path, there in ((file, False), (kept, True)):
         ledger = Ledger.open(f"sqlite:///{path}")
         assert standing(ledger, "in-both")
         assert (ledger.lead("in-the-old-one") is not None) is there
         ledger.close()
+
+
+class Crash(BaseException):
+    """The machine stops."""
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_crash_in_the_midst_of_it_leaves_one_whole_ledger_there(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+):
+    """The old one, or the new one with what was open ended: never none, never one whose leads would be sold again."""
+    old = Ledger.open(f"sqlite:///{file}")
+    take_in(old, "open")
+    backup.copy(file, tmp_path / "copy")
+    take_in(old, "since")
+    old.close()
+    steps = iter(range(at))
+    done = False
+
+    def crash_at(real):
+        def step(*arguments, **options):
+            if not done and next(steps, None) is None:
+                raise Crash
+            return real(*arguments, **options)
+
+        return step
+
+    for owner, name in ((backup.os, "link"), (backup.os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, crash_at(getattr(owner, name)))
+    try:
+        with backup.in_the_place_of(file, tmp_path / "copy", aside=".old") as draft:
+            ledger = Ledger.open(f"sqlite:///{draft}")
+            end_what_was_open(ledger)
+            ledger.close()
+    except Crash:
+        pass
+    done = True
+    after = Ledger.open(f"sqlite:///{file}")
+    found = (after.lead("since") is not None, standing(after, "open").state)
+    after.close()
+    assert found in [(True, State.RECEIVED), (False, State.UNKNOWN)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no ledger", None])
@@ -131,8 +179,17 @@ def test_what_is_no_ledger_is_not_put_in_place(file: Path, tmp_path: Path, conte
     else:
         bad.write_bytes(content)
     with pytest.raises(backup.BadCopy):
-        backup.put_in_place(bad, file, beside=".old")
+        put(bad, file)
     assert file.read_bytes() == before
+
+
+def test_a_broken_ledger_can_be_replaced(file: Path, tmp_path: Path):
+    """That is when a backup is wanted most."""
+    backup.copy(file, tmp_path / "copy")
+    file.write_bytes(b"no ledger any more")
+    put(tmp_path / "copy", file)
+    backup.check(file)
+    assert file.with_name("ledger.sqlite3.old").read_bytes() == b"no ledger any more"
 
 
 @pytest.mark.parametrize("state", OPEN)

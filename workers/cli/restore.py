@@ -14,8 +14,8 @@ from tasks.restored import end_what_was_open
 from workers import folder
 from workers.cli.asking import BAD_SETTINGS, NOT_DONE, refuse
 from workers.full_disk import in_words
-from workers.places import LOCK_FILE, ledger_default, sqlite_file
-from workers.settings import Settings, SettingsError, load
+from workers.places import LOCK_FILE, sqlite_file
+from workers.settings import SettingsError, load
 
 _EPILOG = """\b
 Exit codes:
@@ -41,38 +41,40 @@ def command(file: Path | None, *, replace: bool) -> None:
         refuse("restore", str(wrong), BAD_SETTINGS)
     if folder.is_locked(settings.data / LOCK_FILE):
         refuse("restore", f"a `pingpost up` runs on {settings.data}: stop it first", NOT_DONE)
-    if database is None:
-        if file is not None:
-            refuse("restore", "on PostgreSQL: pg_restore, then this without FILE (see ops/runbook.md)", BAD_SETTINGS)
-    elif file is None:
+    try:
+        if database is None:
+            if file is not None:
+                refuse("restore", "on PostgreSQL: pg_restore, then this without FILE (ops/runbook.md)", BAD_SETTINGS)
+            number = _made_ready(str(settings.ledger_url), alone=True)
+        else:
+            number = _put_in_place(file, database, replace=replace)
+    except (backup.BadCopy, sqlite3.Error) as fault:
+        refuse("restore", str(fault), NOT_DONE)
+    except (LedgerError, OSError) as fault:
+        refuse("restore", in_words(fault), NOT_DONE)
+    click.echo(f"restored; leads that were open in the backup and are `unknown` now: {number}")
+
+
+def _put_in_place(file: Path | None, database: Path, *, replace: bool) -> int:
+    if file is None:
         refuse("restore", "FILE: which backup?", BAD_SETTINGS)
-    else:
-        _put_in_place(file, database, replace=replace)
-    _end_what_was_open(settings)
-
-
-def _put_in_place(file: Path, database: Path, *, replace: bool) -> None:
     if database.exists() and not replace:
         refuse("restore", f"a ledger is at {database}; --replace puts it aside", NOT_DONE)
-    try:
-        kept = backup.put_in_place(file, database, beside=f".until-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    except (OSError, sqlite3.Error, backup.BadCopy) as fault:
-        words = str(fault) if isinstance(fault, backup.BadCopy | sqlite3.Error) else in_words(fault)
-        refuse("restore", words, NOT_DONE)
-    for path in kept:
-        click.echo(f"kept: {path}")
+    aside = f".until-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with backup.in_the_place_of(database, file, aside=aside) as draft:
+        number = _made_ready(f"sqlite:///{draft}")
+    if (kept := database.with_name(database.name + aside)).exists():
+        click.echo(f"kept: {kept}")
+    return number
 
 
-def _end_what_was_open(settings: Settings) -> None:
-    url = settings.ledger_url or ledger_default(settings.data)
+def _made_ready(url: str, *, alone: bool = False) -> int:
+    """Bring a ledger to the newest form and end what is open in it. `alone`: refuse while others are connected."""
+    migrate(url)  # a backup may be older than this code
     ledger = Ledger.open(url)
     try:
-        migrate(url)  # a backup may be older than this code
-        if sqlite_file(settings) is None and (users := ledger.read(backup.others)):
+        if alone and (users := ledger.read(backup.others)):
             refuse("restore", f"{users} others are connected to the ledger: stop all parts first", NOT_DONE)
-        number = end_what_was_open(ledger)
-    except (LedgerError, OSError) as fault:
-        refuse("restore", f"the ledger: {type(fault).__name__}", NOT_DONE)
+        return end_what_was_open(ledger)
     finally:
         ledger.close()
-    click.echo(f"restored; leads that were open in the backup and are `unknown` now: {number}")
