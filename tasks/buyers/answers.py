@@ -20,7 +20,8 @@ LONGEST_TOKEN: Final = 255
 _CODE: Final = re.compile(r"#?\s*(-?\d{1,9})(?:\.0+)?\s*#?(?:[\s:,;.|\u2013\u2014-]+(.*))?", re.ASCII | re.DOTALL)
 _SCIENTIFIC: Final = re.compile(r"\d(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
 _DURATION: Final = re.compile(r"(\d{1,6})(?:\.0+)?\s*(?:s|secs?|seconds?)?\.?", re.ASCII | re.IGNORECASE)
-_PHONE: Final = re.compile(r"\+?\s*\(?\s*\d[\d\s().+-]*", re.ASCII)
+LONGEST_PHONE: Final = 40
+_PHONE: Final = re.compile(r"\+? *\(? *\d[\d ().+-]*", re.ASCII)
 _DECIMAL: Final = re.compile(r"\d+\.\d+", re.ASCII)
 _TOKEN: Final = re.compile(rf"[!-~]{{1,{LONGEST_TOKEN}}}")
 _YES: Final = frozenset({"true", "yes"})
@@ -66,10 +67,14 @@ def read_facts(body: bytes, content_type: str | None, mapping: AnswerMapping) ->
 
 
 def is_phone_number(text: str) -> bool:
-    """Whether this is a number to forward to: 7 to 15 digits, between them nothing but ``+ - . ( )`` and blanks."""
+    """Whether this is a number to forward to: 7 to 15 digits, between them nothing but ``+ - . ( )`` and blanks.
+
+    At most 40 characters in all.
+    """
     digits = sum(character.isdecimal() for character in text)
     # A number with one dot and no other separator is a decimal that lost its meaning on the way: 8005550100.0
-    return 7 <= digits <= 15 and _PHONE.fullmatch(text) is not None and _DECIMAL.fullmatch(text) is None
+    fits = 7 <= digits <= 15 and len(text) <= LONGEST_PHONE
+    return fits and _PHONE.fullmatch(text) is not None and _DECIMAL.fullmatch(text) is None
 
 
 def dialled(number: str) -> str:

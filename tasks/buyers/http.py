@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -23,7 +23,7 @@ from requests import PreparedRequest, Request, Response, Session
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from tasks.buyers.answers import read_facts
+from tasks.buyers.answers import dialled, read_facts
 from tasks.buyers.connections import DeadlineAdapter
 from tasks.buyers.flight import Flight
 from tasks.buyers.hearing import Heard
@@ -31,9 +31,11 @@ from tasks.buyers.letsmakealead.wire import Sender, SendPrice, interpret, read_r
 from tasks.buyers.mapping import AnswerMapping
 from tasks.buyers.masking import Masker
 from tasks.buyers.port import Exchange, Offer
+from tasks.core.bid import Bid
 from tasks.core.outcome import REASON_LENGTH
 from tasks.core.protocol import Call, Protocol
 from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
+from tasks.core.sale import Sale
 
 RAW_LENGTH: Final = 4000
 Method = Literal["form", "json", "get"]
@@ -147,6 +149,7 @@ class HttpBuyer:
         heard = Heard(self._protocol.answer_bytes)
         trouble = self._fly(request, flight, heard)
         answer: Answer = trouble or self._read(call, heard, offer, fields)
+        answer = _without_what_it_was_told(answer, (self._config.key, *endpoint.secrets), identity)
         if isinstance(answer, Refusal) and answer.reason is not None:
             answer = replace(answer, reason=masker.mask(answer.reason)[:REASON_LENGTH])
         return Exchange(
@@ -223,6 +226,19 @@ class HttpBuyer:
             sent=sent,
             echoes=self._mapping.echoes,
         )
+
+
+def _without_what_it_was_told(answer: Answer, secrets: Sequence[str], identity: Mapping[str, str]) -> Answer:
+    """Take a token that is the key, or the caller's telephone or name, for none: tokens are logged and kept."""
+    token = answer.token if isinstance(answer, Bid | Sale) else None
+    if token is None:
+        return answer
+    telephone = dialled(identity.get("telephone", ""))
+    told = any(secret in token for secret in secrets) or token.casefold() in map(str.casefold, identity.values())
+    if not told and not (telephone and dialled(token) == telephone):
+        return answer
+    # A number to forward to is a sale all the same; a bid without a token is none.
+    return replace(answer, token=None) if isinstance(answer, Sale) else Unreadable("the token is what it was told")
 
 
 def _endpoint(url: str, config: BuyerConfig) -> _Endpoint:

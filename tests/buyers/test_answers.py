@@ -309,6 +309,10 @@ def test_a_token_of_other_than_printable_ascii_is_none(told: str) -> None:
         ("800,555,0100", False),
         ("٨٠٠٥٥٥٠١٠٠", False),
         ("N/A", False),
+        ("800\n5550100", False),
+        ("800\t5550100", False),
+        ("8" + "-" * 33 + "005550", True),
+        ("8" + "-" * 34 + "005550", False),
     ],
 )
 def test_a_phone_number_is_digits_and_what_stands_between_them(told: str, is_one: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import os
 import socket
@@ -519,6 +520,20 @@ def test_a_post_without_a_token_is_not_sent(serve: Serve, client: Client) -> Non
 
 
 # What is kept
+
+
+@pytest.mark.parametrize("token", [KEY, f"x{KEY}x", "8772681223", "1-877-268-1223", "ZOE@Example.org"])
+def test_a_token_that_is_the_key_or_the_caller_is_no_token(serve: Serve, client: Client, token: str) -> None:
+    """Tokens are logged and kept for good. A bid without one is none; a number to forward to is a sale all the same."""
+    bid, _ = answering(http(json.dumps({"status": "ok", "price": "9.50", "token": token, "duration": 60}).encode()))
+    exchange = client(serve(bid).url).ask(Call.PING, POST, 10)
+    assert exchange.answer == Unreadable("the token is what it was told")
+
+    sold = {"status": "ok", "price": "9.50", "token": token, "PhoneNumber": "8005550100"}
+    sale, _ = answering(http(json.dumps(sold).encode()))
+    exchange = client(serve(sale).url).ask(Call.ONE_STEP, POST, 10)
+    assert isinstance(exchange.answer, Sale)
+    assert (exchange.answer.token, exchange.answer.phone_number) == (None, "8005550100")
 
 
 def test_what_is_kept_of_an_exchange_holds_neither_key_nor_caller(serve: Serve, client: Client) -> None:

@@ -350,6 +350,7 @@ def test_a_retry_after_is_kept_with_whatever_is_no_bid_and_no_sale(facts: Facts 
         ("soon", None),
         ("٣", None),
         ("Mon, 99 Nov 2026 18:00:30 GMT", None),
+        ("Mon, 01 Jan 2020 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_a_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:

@@ -206,7 +206,7 @@ def read_retry_after(header: str | None, now: Callable[[], datetime]) -> float |
         return min(float(text), LONGEST_RETRY_AFTER_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now()
+    except (ValueError, OverflowError):  # an hour, or an offset, that no clock has
         return None
-    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now()
     return min(max(wait.total_seconds(), 0.0), LONGEST_RETRY_AFTER_S)
