@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
 import time
@@ -32,6 +33,11 @@ class Absence:
     def on(self) -> bool:
         """Whether it is away, as far as is known."""
         return self._since is not None
+
+    @property
+    def back_for_s(self) -> float:
+        """For how long it has been there again; infinite where it has never been away."""
+        return math.inf if self._returned is None else self._monotonic() - self._returned
 
     @contextmanager
     def watch(self, away: Callable[[Exception], str | None], *, proof: bool = True) -> Iterator[None]:

@@ -23,6 +23,7 @@ from tasks.core.states import State
 from tasks.core.verdict import judge
 from tasks.gates.port import Capped, Go, Heard, Wait
 from tasks.ledger import LeadRow, LedgerError, Move
+from tasks.ledger.away import is_away
 from tasks.ledger.moves import READY
 from tasks.outbox import tell_outcome
 from tasks.reporting import report, scope_of, tell_the_gates
@@ -169,8 +170,9 @@ def _persist(services: Services, write: Callable[[], T]) -> T:
     while True:
         try:
             return write()
-        except LedgerError:
-            if services.monotonic() > given_up:
+        except LedgerError as fault:
+            # A row that the database refuses is no better later.
+            if services.monotonic() > given_up or not is_away(fault):
                 raise
         services.sleep(pause)
         pause = min(pause * 2, 1.0)

@@ -19,6 +19,7 @@ from tasks.outbox import tell_again
 from tasks.sell import sale_of
 from tasks.services import Services
 from tasks.steps import end, expire
+from tasks.telling import ExchangeRefuses
 
 log = structlog.stdlib.get_logger()
 
@@ -27,6 +28,8 @@ LOST_MESSAGE_MS: Final = 5_000
 # A call that has brought nothing for so long after it must have ended died with its worker.
 DEAD_CALL_MS: Final = 3_000
 UNTOLD_MS: Final = 3_000
+# Threads that hold answers try the ledger so often that each has written by then, once it is there again.
+LEDGER_BACK_S: Final = 10.0
 # With so many messages in the queues, leads that stand still most likely wait for their turn: a second message for each
 # would make the queue longer still.
 LONG_QUEUE: Final = 100
@@ -68,6 +71,9 @@ def sweep(self: Task) -> None:
     # With the ledger or the broker away, each of the others would wait for it in vain: the next sweep sees to them.
     with suppress(LedgerError, *BROKER_AWAY):
         rows = services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE)
+        if services.ledger.back_for_s < LEDGER_BACK_S:
+            # The answer to a post is in somebody's hands, who writes it down now: it is not `unknown` yet.
+            rows = [row for row in rows if row.state is not State.POSTING]
         if len(rows) > LONG_QUEUE and self.app.backlog() > LONG_QUEUE:
             rows = [row for row in rows if not _queues(row)]
         for row in rows:
@@ -87,6 +93,8 @@ def _alone(lead_id: str, see_to: Callable[[], object]) -> None:
         see_to()
     except (LedgerError, *BROKER_AWAY):
         raise
+    except ExchangeRefuses as why:
+        log.warning("outcome.untold", lead_id=lead_id, reason=str(why))
     except Exception as fault:  # noqa: BLE001 - see above
         cause = type(fault).__name__
         log.error("alarm", lead_id=lead_id, stage="sweep", reason="a fault of ours", cause=cause)  # noqa: TRY400

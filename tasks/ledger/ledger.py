@@ -44,6 +44,11 @@ class Ledger:
         """Let the connections go."""
         self.engine.dispose()
 
+    @property
+    def back_for_s(self) -> float:
+        """For how long this process has had the ledger again after an absence (`Absence.back_for_s`)."""
+        return self._absence.back_for_s
+
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run a read. It sees what is committed and waits for nobody.
 

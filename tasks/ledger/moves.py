@@ -95,13 +95,18 @@ def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: M
         return not written.stale
     _append_attempt(connection, claimed, exchange, stale=not kept)
     if not kept and isinstance(exchange.answer, Sale):
-        sale = exchange.answer
-        connection.execute(
-            update(leads)
-            .where(leads.c.lead_id == claimed.lead_id, leads.c.state == State.UNKNOWN.value)
-            .values(phone_number=storable(sale.phone_number), price_confirmed=micros(sale.price))
-        )
+        _keep_the_sale(connection, claimed, exchange.answer)
     return kept
+
+
+def _keep_the_sale(connection: Connection, claimed: LeadRow, sale: Sale) -> None:
+    values: dict[str, Any] = {"phone_number": storable(sale.phone_number), "price_confirmed": micros(sale.price)}
+    if sale.token and claimed.token is None:
+        values["token"] = storable(sale.token)[:TOKEN_KEPT]
+    if sale.duration_s is not None:
+        values["duration_s"] = sale.duration_s
+    unknown = (leads.c.lead_id == claimed.lead_id, leads.c.state == State.UNKNOWN.value)
+    connection.execute(update(leads).where(*unknown).values(values))
 
 
 def _written(connection: Connection, claimed: LeadRow, exchange: Exchange) -> Any:

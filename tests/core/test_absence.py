@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -45,6 +47,18 @@ def test_an_absence_and_its_end_are_said_once() -> None:
         {"event": "ledger.away", "log_level": "warning", "reason": "ConnectionRefusedError"},
         {"event": "ledger.back", "log_level": "info", "away_s": 30.0},
     ]
+
+
+def test_it_knows_for_how_long_it_has_been_back() -> None:
+    """For ever, where it has never been away."""
+    clock = Clock()
+    absence = Absence("ledger", monotonic=clock)
+    assert absence.back_for_s == math.inf
+    fail(absence, ConnectionRefusedError())
+    clock.now = 30
+    succeed(absence)
+    clock.now = 37
+    assert absence.back_for_s == 7
 
 
 def test_other_faults_are_no_absence() -> None:

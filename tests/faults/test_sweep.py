@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from kombu.exceptions import OperationalError
-from redis.exceptions import ResponseError
 from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
@@ -17,9 +16,11 @@ from tasks import steps, upkeep
 from tasks.core.outcome import Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
+from tasks.ledger import Ledger
 from tasks.ledger.schema import leads
 from tasks.services import Services
 from tasks.steps import take
+from tasks.telling import AddressRefuses, ExchangeRefuses
 from tests.faults.conftest import House
 from tests.faults.stand_ins import BID, SALE, App, Buyer, Teller, arrive, state
 from tests.integration.installation import lead, wait_for
@@ -99,11 +100,37 @@ def test_a_sweep_does_not_wait_for_an_absent_broker_once_for_each_outcome(ended:
 
 def test_an_answer_to_an_address_that_is_no_list_is_not_told_for_ever(ended: Services):
     """A stranger's key of another type: everyone else has been told, and nothing mends it."""
-    wrong = ResponseError("Command # 1 of pipeline caused error: WRONGTYPE Operation against a key")
-
-    sweep(replace(ended, teller=Teller(fault=lambda _: wrong)))
+    sweep(replace(ended, teller=Teller(fault=lambda _: AddressRefuses("reply_to is no list"))))
 
     assert untold(ended) == []
+
+
+def test_a_queue_that_takes_no_outcome_holds_up_no_other_lead_s(ended: Services):
+    """One that is bound to the exchange and full: its leads are told again, the others now."""
+    first = untold(ended)[0]
+    full = ExchangeRefuses("a queue that is bound to `outcomes` is full")
+
+    sweep(replace(ended, teller=Teller(fault=lambda lead_id: full if lead_id == first else None)))
+
+    assert untold(ended) == [first]
+
+
+def test_an_answer_that_waited_for_the_ledger_is_written_before_a_sweep_gives_its_lead_up(services: Services):
+    """The ledger was away for longer than the call: whoever holds the sale has its moment when it comes back."""
+    arrive(services, "s-1", Call.ONE_STEP)
+    row = services.ledger.lead("s-1")
+    assert row is not None
+    assert services.ledger.claim(row, Call.ONE_STEP, 5_000)
+
+    class Returned(Ledger):
+        back_for_s = upkeep.LEDGER_BACK_S - 0.1
+
+    sweep(replace(services, ledger=Returned(services.ledger.engine)))
+    assert state(services, "s-1") is State.POSTING
+
+    Returned.back_for_s = upkeep.LEDGER_BACK_S
+    sweep(replace(services, ledger=Returned(services.ledger.engine)))
+    assert state(services, "s-1") is State.UNKNOWN
 
 
 def test_a_lead_that_nobody_works_on_is_never_left_without_an_end(services: Services):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from unittest.mock import patch
 
@@ -161,6 +162,17 @@ def test_a_late_sale_leaves_its_facts_on_an_unknown_lead_and_no_second_outcome(l
         ("ping", "bid", False),
         ("post", "sale", True),
     ]
+
+
+def test_a_late_one_step_sale_leaves_its_token_and_call_duration_too(ledger: Ledger):
+    """The buyer's statement names it by them."""
+    row = take_in(ledger, call=Call.ONE_STEP)
+    mine = claimed(ledger, row, Call.ONE_STEP)
+    assert ledger.move(mine, end(mine, Status.UNKNOWN, reason="the answer never came"))
+    sale = replace(SALE, token="t-late", duration_s=77)
+    assert not ledger.settle(mine, exchange(Call.ONE_STEP, sale), sold(mine, sale))
+    now = columns(ledger)
+    assert (now["token"], now["duration_s"], now["state"]) == ("t-late", 77, "unknown")
 
 
 @pytest.mark.parametrize(

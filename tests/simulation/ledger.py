@@ -6,6 +6,7 @@ It may be away, and it may commit and lose the answer. Every method stops its st
 # ruff: noqa: ARG002 - a model keeps the signatures of what it stands for
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -77,6 +78,16 @@ class ModelLedger:
         self.touched: set[str] = set()
         self.away = False
         self.loses_answer = False  # of the next write
+        self._back_at = -math.inf
+
+    def come_back(self) -> None:
+        """Be there again, if it was away."""
+        if self.away:
+            self.away, self._back_at = False, self._clock.ms
+
+    @property
+    def back_for_s(self) -> float:
+        return (self._clock.ms - self._back_at) / 1000
 
     def _transact(self, name: str, work: Callable[[], T], *, writes: bool = True) -> T:
         effect(f"ledger.{name}")

@@ -190,9 +190,8 @@ class World:
         return not busy and told and replied and not self.broker.leads and not self.broker.steps
 
     def _mend(self) -> None:
-        for what in (self.ledger, self.broker, self.store):
-            what.away = False
-        self.ledger.loses_answer = False
+        self.ledger.come_back()
+        self.broker.away = self.store.away = self.ledger.loses_answer = False
 
     # Producers, time, faults
 
