@@ -14,7 +14,7 @@ from tasks.core.outcome import Outcome
 from tasks.ledger import LedgerError
 from tasks.ledger.rows import Untold, from_ms
 from tasks.services import Services
-from tasks.telling import aged, is_no_list
+from tasks.telling import AddressRefuses, ExchangeRefuses, aged
 
 log = structlog.stdlib.get_logger()
 
@@ -31,7 +31,7 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
         return
     try:
         _tell(services, untold)
-    except (*BROKER_AWAY, LedgerError) as away:
+    except (*BROKER_AWAY, LedgerError, ExchangeRefuses) as away:
         log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
         _remember_the_line(services, lead_id)
 
@@ -40,7 +40,7 @@ def tell_again(services: Services, untold: Untold) -> None:
     """Tell an outcome that a crash or a broker's absence left untold; its log line too, if the crash took that.
 
     Raises:
-        BROKER_AWAY, LedgerError: it is still to be told.
+        BROKER_AWAY, LedgerError, ExchangeRefuses: it is still to be told.
     """
     if not untold.logged:
         log_outcome(untold.outcome)
@@ -60,10 +60,8 @@ def _tell(services: Services, untold: Untold) -> None:
 def _tell_all(services: Services, untold: Untold, now: datetime) -> None:
     try:
         services.teller.tell(untold.outcome, untold.replies, now)
-    except BROKER_AWAY as fault:
-        if not is_no_list(fault):
-            raise
-        log.warning("outcome.untold", lead_id=untold.lead_id, reason="reply_to is no list")
+    except AddressRefuses as why:  # telling it again would not mend it
+        log.warning("outcome.untold", lead_id=untold.lead_id, reason=str(why))
 
 
 def log_outcome(message: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from amqp.exceptions import MessageNacked
 from kombu import Connection, Exchange
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
@@ -24,6 +25,14 @@ CONFIRM_S: Final = 5
 _RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 
 
+class AddressRefuses(Exception):
+    """A reply address takes nothing, and the broker is well: a stranger's mistake. Everybody else has been told."""
+
+
+class ExchangeRefuses(Exception):
+    """A queue that is bound to the exchange takes nothing, being full: tell again. Reply addresses have been told."""
+
+
 class Teller(Protocol):
     """Somewhere to tell outcomes."""
 
@@ -33,8 +42,8 @@ class Teller(Protocol):
         """Tell an outcome to the exchange and to each reply address; returns when the broker has it.
 
         Raises:
-            OSError, kombu.exceptions.OperationalError: the broker is away; somebody may have been told.
-            redis.exceptions.ResponseError, kombu.exceptions.OperationalError: `is_no_list`; all others have been told.
+            BROKER_AWAY: the broker is away; somebody may have been told.
+            AddressRefuses, ExchangeRefuses: all others have been told.
         """
         ...
 
@@ -52,9 +61,14 @@ class BrokerTeller:
         self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
     ) -> None:
         """See `Teller.tell`."""
-        with self._broker.watch(_why_away), self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
-            self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
-            unfit: Exception | None = None
+        refuses: Exception | None = None
+        with self._broker.watch(why_broker_away), self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
+            try:
+                self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
+            except (OperationalError, MessageNacked) as fault:
+                if not _is_nack(fault):
+                    raise
+                refuses = ExchangeRefuses("a queue that is bound to `outcomes` is full")
             for reply in replies:
                 message = aged(outcome, now, replayed=reply.replayed or replayed)
                 try:
@@ -62,12 +76,12 @@ class BrokerTeller:
                         self._push(reply.address, message)
                     else:
                         self._publish(producer, message, reply=reply)
-                except (ResponseError, OperationalError) as fault:
-                    if not is_no_list(fault):
+                except (ResponseError, OperationalError, MessageNacked) as fault:
+                    if (why := _why_refused(fault)) is None:
                         raise
-                    unfit = fault
-        if unfit is not None:
-            raise unfit
+                    refuses = refuses or AddressRefuses(why)
+        if refuses is not None:
+            raise refuses
 
     def _publish(
         self, producer: Any, message: Mapping[str, Any], *, exchange: Exchange | None = None, reply: Reply | None = None
@@ -92,20 +106,24 @@ class BrokerTeller:
     def _push(self, address: str, message: Mapping[str, Any]) -> None:
         if self._lists is None:
             return
-        with self._lists.pipeline() as pipe:
-            pipe.lpush(address, _encode(message))
-            pipe.expire(address, LIST_LIFE_S)
-            pipe.execute()
+        # Not in one go: a key of another kind refuses the outcome, and must not be given an end by what follows it.
+        self._lists.lpush(address, _encode(message))
+        self._lists.expire(address, LIST_LIFE_S)
 
 
-def _why_away(fault: Exception) -> str | None:
-    return None if is_no_list(fault) else why_broker_away(fault)
+def _is_nack(fault: BaseException) -> bool:
+    """Whether RabbitMQ has a queue that refuses the message. kombu, which tries again, wraps the error."""
+    return isinstance(fault, MessageNacked) or isinstance(fault.__cause__, MessageNacked)
 
 
-def is_no_list(fault: Exception) -> bool:
-    """Whether a reply address is a Redis key of another type: a stranger's mistake, which telling again cannot mend."""
-    # redis-py puts the command before the server's words, kombu wraps them.
-    return isinstance(fault, ResponseError | OperationalError) and "WRONGTYPE Operation" in str(fault)
+def _why_refused(fault: Exception) -> str | None:
+    """Say why an address takes nothing though the broker is well; None: the broker is away."""
+    if _is_nack(fault):
+        return "reply_to is a full queue"
+    words = str(fault)  # redis-py puts the command before the server's words, kombu wraps them
+    if "WRONGTYPE Operation" in words:
+        return "reply_to is no list"
+    return "reply_to may not be written" if "NOPERM" in words else None
 
 
 def aged(outcome: Mapping[str, Any], now: datetime, *, replayed: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import kombu
@@ -16,7 +17,8 @@ from tasks.ledger import Ledger
 from tasks.ledger.moves import Move
 from tasks.ledger.rows import from_ms, to_ms
 from tests.frontdoor.house import FrontDoor, lead
-from tests.frontdoor.wire import AmqpWire, RedisWire, Wire
+from tests.frontdoor.wire import AmqpWire, RedisWire, Wire, encode
+from workers.intake.message import Message
 
 
 def row(ledger: Ledger, lead_id: str) -> Any:
@@ -126,6 +128,19 @@ def test_a_lead_sent_again_after_its_end_gets_its_outcome_once_more(wire: Wire, 
     answer = wire.read("answers")[0]
     assert (answer.json, answer.properties["correlation_id"]) == (expected, "second")
     assert len(door.started) == 1
+
+
+def test_a_second_sending_that_the_broker_repeats_is_answered(wire: Wire, door: FrontDoor) -> None:
+    """The intake died with it in its hands: it looks like the first sending, whose address it has, and still waits."""
+    wire.queue("answers")
+    asking = Message(encode(lead("A-9")), reply_to="answers", correlation_id="c")
+    assert door.receiver.receive([asking]) == []
+    end(door.ledger, "A-9")
+
+    assert door.receiver.receive([replace(asking, redelivered=True)]) == []
+
+    (answer,) = wire.read("answers")
+    assert (answer.json["lead_id"], answer.json["status"]) == ("A-9", "rejected")
 
 
 def test_a_lead_sent_again_in_flight_leaves_its_address_and_is_not_started_again(wire: Wire, door: FrontDoor) -> None:

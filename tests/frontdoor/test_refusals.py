@@ -239,14 +239,39 @@ def test_a_correlation_that_no_ledger_can_keep_is_a_fault(wire: Wire, door: Fron
     assert wire.outcomes()[0]["reason"].startswith("correlation_id: ")
 
 
-def test_a_reply_list_that_is_no_list_stops_nobody(redis_wire: RedisWire, redis_door: FrontDoor) -> None:
+@pytest.mark.parametrize("enveloped", [False, True])
+def test_a_reply_list_that_is_no_list_stops_nobody(
+    redis_wire: RedisWire, redis_door: FrontDoor, enveloped: bool
+) -> None:
+    """Whether it stands in the plain lead or in kombu's envelope; what is somebody else's stays so, for ever."""
     redis_wire.client.set("somebody", "else")
     redis_wire.listen()
-    redis_wire.send({"lead_id": "W-1", "reply_to": "somebody"})
+    if enveloped:
+        redis_wire.send_kombu({"lead_id": "W-1"}, reply_to="somebody", correlation_id="c")
+    else:
+        redis_wire.send({"lead_id": "W-1", "reply_to": "somebody"})
     redis_wire.send(lead("W-2"))
     redis_door.wait_started("W-2")
-    assert redis_wire.outcomes()[0]["lead_id"] == "W-1"
+    assert [outcome["lead_id"] for outcome in redis_wire.outcomes()] == ["W-1"]
+    assert len(refused(redis_door.ledger)) == 1
     assert redis_wire.client.get("somebody") == b"else"
+    assert redis_wire.client.ttl("somebody") == -1
+
+
+@pytest.mark.parametrize("invalid", [True, False])
+def test_a_reply_queue_that_is_full_stops_nobody(amqp_wire: AmqpWire, amqp_door: FrontDoor, invalid: bool) -> None:
+    """RabbitMQ refuses what a queue with `reject-publish` has no room for: its owner's loss, and nobody else's."""
+    amqp_wire.channel.queue_declare(
+        "full", auto_delete=False, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
+    )
+    amqp_wire.listen()
+    first = {"lead_id": "F-1"} if invalid else lead("F-1")
+    amqp_wire.send_kombu(first, reply_to="full", correlation_id="c")
+    amqp_wire.send(lead("F-2"))
+    amqp_door.wait_started(*(("F-2",) if invalid else ("F-1", "F-2")))
+    if invalid:
+        assert [outcome["lead_id"] for outcome in amqp_wire.outcomes()] == ["F-1"]
+        assert len(refused(amqp_door.ledger)) == 1
 
 
 def test_the_answer_to_a_plain_lead_on_redis_is_plain_and_expires(redis_wire: RedisWire, redis_door: FrontDoor) -> None:

@@ -21,6 +21,9 @@ LARGEST_BODY: Final = 64 * 1024
 LONGEST_NAME: Final = 255  # bytes: what AMQP can carry as an id, a correlation or a queue's name
 # What kombu, Celery and we ourselves keep on a Redis beside the queues: a reply pushed there would break it.
 KEPT_KEYS: Final = ("pingpost:", "_kombu", "unacked", "leads.")
+# Queues on which Celery's workers, Flower and delayed tasks hear from each other.
+CELERYS: Final = ("celeryev", "celery_delayed_")
+CELERYS_ENDING: Final = ".celery.pidbox"
 _FIRST_MS: Final = 100_000_000_000  # as seconds, the year 5138: no clock of a producer's says that
 ECHOED: Final = ("numcategory", "subid", "customid")
 
@@ -105,9 +108,13 @@ class Reader:
             return None, []  # where it is given and no string, the fields table says so
         if not (_fits(address) and _is_plain(address)):
             return None, [f"reply_to: must be a queue's name of at most {LONGEST_NAME} bytes"]
-        if address in OURS or (self.keeps_keys and address.startswith(KEPT_KEYS)):
+        if self._is_kept(address):
             return None, ["reply_to: names a queue of ours"]
         return Reply(medium, address, correlation_id), []
+
+    def _is_kept(self, address: str) -> bool:
+        kept = (*CELERYS, *KEPT_KEYS) if self.keeps_keys else CELERYS
+        return address in OURS or address.startswith(kept) or address.endswith(CELERYS_ENDING)
 
     def _known(self, given: Mapping[str, Any], faults: list[str]) -> dict[str, str]:
         wrong = {fault.partition(":")[0] for fault in faults}

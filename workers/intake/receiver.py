@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import ResponseError
 from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.away import BROKER_AWAY
@@ -17,7 +16,7 @@ from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
 from tasks.ledger.away import is_away
 from tasks.outbox import log_outcome
-from tasks.telling import Teller
+from tasks.telling import AddressRefuses, ExchangeRefuses, Teller
 from workers.intake.message import Message
 from workers.intake.reading import Broken, Reader, Unfit, shown
 
@@ -130,8 +129,9 @@ class Receiver:
     def _go_on(self, accepted: _Accepted) -> None:
         arrival, receipt = accepted.arrival, accepted.receipt
         if receipt.reception is Reception.ENDED:
-            if receipt.replay and receipt.outcome is not None:
-                self._tell(receipt.outcome, arrival.reply, replayed=True)
+            # What the broker repeats may be a second sending whose answer was cut short: it is told once more.
+            if receipt.outcome is not None and (receipt.replay or arrival.reply):
+                self._tell(receipt.outcome, arrival.reply, replayed=receipt.replay)
         elif receipt.reception is Reception.NEW or receipt.stands_still:
             self.start(arrival.lead.lead_id, receipt.call or arrival.call)
 
@@ -155,11 +155,9 @@ class Receiver:
     def _tell(self, outcome: Mapping[str, Any], reply: Reply | None, *, replayed: bool = False) -> None:
         try:
             self.teller.tell(outcome, [reply] if reply else [], self.now(), replayed=replayed)
-        except ResponseError as fault:
-            # The address is a key of another type: a stranger's mistake, and no reason to wait for the broker.
-            if "WRONGTYPE Operation" not in str(fault):  # redis-py puts the command before the server's words
-                raise
-            log.warning("outcome.untold", lead_id=shown(str(outcome["lead_id"])), reason="reply_to is no list")
+        except (AddressRefuses, ExchangeRefuses) as why:
+            # Others' mistakes, and no reason to keep the leads behind this one waiting.
+            log.warning("outcome.untold", lead_id=shown(str(outcome["lead_id"])), reason=str(why))
 
 
 def _ours(fault: Exception) -> Unfit:
