@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.steps import LEDGER_PATIENCE_S
 from workers.embedded import Embedded
 from workers.part import Part
 from workers.places import Places
@@ -56,8 +57,9 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
     """Give all parts but the embedded servers. URLs go by the environment: arguments are everyone's to read."""
     data = settings.data.resolve()
     env = _environment(data, places, choice)
-    # The longest call that a worker may be in when it is asked to end.
-    grace_s = settings.connect_timeout_s + max(settings.ping_timeout_s, settings.post_timeout_s) + 5
+    # The longest call that a worker may be in when it is asked to end, and its patience with a ledger that is away: it
+    # may hold a sale. One that holds nothing ends at once.
+    grace_s = settings.connect_timeout_s + max(settings.ping_timeout_s, settings.post_timeout_s) + LEDGER_PATIENCE_S + 5
     nodes = [(f"ping{number + 1}", "ping,upkeep") for number in range(choice.workers)]
     nodes += [(f"post{number + 1}", "post") for number in range(choice.posts)]
     parts = [

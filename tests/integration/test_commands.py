@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from kombu import Connection, Producer
 
 from tests.integration.conftest import House
 from tests.integration.installation import lead, wait_for
@@ -205,6 +207,30 @@ def test_what_is_no_lead_waits_with_the_dead(house: House):
     assert command("dead", "drop", "leads.dead", "1").returncode == 1
     assert "no dead letters" in command("dead").stdout
     assert "Hildegard" not in house.installation.log_text()
+
+
+@each_broker
+def test_a_lead_that_was_sold_and_is_put_back_is_not_sold_again(house: House):
+    """Whoever buried it, and whoever puts it back: its id is known, and its outcome is told once more."""
+    name = f"back-{uuid.uuid4().hex[:8]}"
+    (sold,) = house.upstream.sell(lead(name))
+    sales = len(house.buyer.book()["sales"])
+    with Connection(house.installation.broker_url) as connection:
+        Producer(connection).publish(
+            json.dumps(lead(name)).encode(),
+            routing_key="leads.dead",
+            content_type="application/json",
+            content_encoding="binary",
+            headers={"x-reason": "somebody's mistake"},
+        )
+    wait_for(lambda: len(_dead(house)) == 1, 20)
+
+    assert house.installation.command("dead", "requeue", "leads.dead", "1").returncode == 0
+
+    wait_for(lambda: [one for _, one in house.upstream.announced(name) if one.get("replayed")], 20)
+    assert {one["status"] for _, one in house.upstream.announced(name)} == {"sold"} == {sold["status"]}
+    assert len(house.buyer.book()["sales"]) == sales
+    assert _dead(house) == []
 
 
 def _dead(house: House) -> list[dict[str, Any]]:

@@ -112,6 +112,8 @@ def _take(queue: str, number: int, *, back: bool) -> None:
                 message_id=properties.get("message_id"),
                 reply_to=properties.get("reply_to"),
                 correlation_id=properties.get("correlation_id"),
+                # The deadline counts from when it was sent: after a day in here nobody is on the line.
+                timestamp=properties.get("timestamp"),
             )
         done = True
         return True
