@@ -59,5 +59,10 @@ class Money:
 
     def __str__(self) -> str:
         """Give dollars as a decimal string: at least two decimals, no more than are needed (``12.50``, ``0.125``)."""
-        whole, fraction = divmod(self.micros, MICROS)
-        return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"
+        return dollars(self.micros)
+
+
+def dollars(micros: int) -> str:
+    """Write any whole number of micro-dollars, such as a sum, as dollars (`Money.__str__`)."""
+    whole, fraction = divmod(micros, MICROS)
+    return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"

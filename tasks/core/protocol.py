@@ -41,12 +41,16 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A code of the buyer's: its number, the page's words, and what follows. `listed` is false for all others."""
+    """A code of the buyer's: its number, the page's words, and what follows. `listed` is false for all others.
+
+    `of_source`: it may be the sub source's alone, and not the partner's.
+    """
 
     number: int
     meaning: str
     action: Action
     listed: bool = True
+    of_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)

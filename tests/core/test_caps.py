@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tasks.core.caps import buyer_day, next_reset, scope
+from tasks.core.caps import FIRST_PROBE_S, LONGEST_PROBE_S, Calendar, Day, buyer_day, next_reset, probe_after, scope
 
 MIDNIGHT = time(0)
 
@@ -89,3 +89,44 @@ def test_a_reset_is_told_in_utc_whatever_zone_the_question_came_in() -> None:
 def test_a_time_without_a_zone_is_refused_rather_than_guessed() -> None:
     with pytest.raises(TypeError, match="naive"):
         buyer_day(datetime(2026, 7, 1), ZoneInfo("UTC"), MIDNIGHT)  # noqa: DTZ001 - the point of the test
+
+
+def test_a_gate_is_tried_after_ever_longer_times_up_to_a_bound() -> None:
+    waits = [probe_after(probes) for probes in range(12)]
+    assert waits[:3] == [FIRST_PROBE_S, 2 * FIRST_PROBE_S, 4 * FIRST_PROBE_S]
+    assert waits == sorted(waits)
+    assert waits[-1] == probe_after(10_000) == LONGEST_PROBE_S
+
+
+NEW_YORK = Calendar(ZoneInfo("America/New_York"), MIDNIGHT)
+
+
+def test_a_calendar_says_what_its_zone_and_hour_say() -> None:
+    now = utc("2026-07-01T03:59")
+    assert NEW_YORK.day(now) == date(2026, 6, 30)
+    assert NEW_YORK.begins(date(2026, 6, 30)) == utc("2026-06-30T04:00")
+    assert NEW_YORK.ends(now) == utc("2026-07-01T04:00")
+    assert str(NEW_YORK) == "America/New_York 00:00"
+
+
+def test_the_days_that_are_over_are_those_before_today_each_once() -> None:
+    first, now = utc("2026-06-28T12:00"), utc("2026-07-01T12:00")
+    days = list(NEW_YORK.over(None, first, now))
+    assert [day.date for day in days] == [date(2026, 6, 28), date(2026, 6, 29), date(2026, 6, 30)]
+    assert days[0].begins == utc("2026-06-28T04:00")
+    assert days[-1].ends == utc("2026-07-01T04:00")
+    assert [day.ends for day in days[:-1]] == [day.begins for day in days[1:]]
+    assert list(NEW_YORK.over(days[-1], first, now)) == []
+    assert list(NEW_YORK.over(days[0], first, now)) == days[1:]
+
+
+def test_nothing_falls_between_two_days_where_an_operator_changes_the_zone() -> None:
+    """Westward, a day is longer; eastward, shorter; and a zone that has left a day out has none of that date."""
+    tokyo, apia = Calendar(ZoneInfo("Asia/Tokyo"), MIDNIGHT), Calendar(ZoneInfo("Pacific/Apia"), MIDNIGHT)
+    last = Day(date(2026, 6, 30), utc("2026-06-29T15:00"), utc("2026-06-30T15:00"))
+    (west,) = NEW_YORK.over(last, last.begins, utc("2026-07-02T05:00"))
+    assert (west.date, west.begins, west.ends) == (date(2026, 7, 1), last.ends, utc("2026-07-02T04:00"))
+    (east,) = tokyo.over(west, west.begins, utc("2026-07-02T16:00"))
+    assert (east.date, east.begins, east.ends) == (date(2026, 7, 2), west.ends, utc("2026-07-02T15:00"))
+    days = list(apia.over(None, utc("2011-12-29T12:00"), utc("2012-01-01T12:00")))
+    assert [day.date.day for day in days] == [29, 31, 1]

@@ -4,7 +4,7 @@ from decimal import Decimal, localcontext
 
 import pytest
 
-from tasks.core.money import LARGEST, Money
+from tasks.core.money import LARGEST, Money, dollars
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,8 @@ def test_no_amount_is_under_nothing_or_over_the_largest(micros: int) -> None:
 
 def test_amounts_are_ordered_by_what_they_are_worth() -> None:
     assert Money.parse("9.99") < Money.parse("10") <= Money.parse("10.00")
+
+
+def test_a_sum_may_be_larger_than_any_price() -> None:
+    assert dollars(123_456_789_500_000) == "123456789.50"
+    assert dollars(0) == "0.00"
