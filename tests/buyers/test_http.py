@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -541,7 +542,7 @@ def test_what_is_kept_of_an_exchange_holds_neither_key_nor_caller(serve: Serve, 
     play, _ = answering(http(echo.encode()))
     exchange = client(serve(play).url).ask(Call.POST, POST, 10)
     assert exchange.answer == Refusal(None, "*** *** (***) is a duplicate")
-    kept = f"{exchange!r}".lower()
+    kept = f"{replace(exchange, duration_ms=0)!r}".lower()  # whose digits may be any
     for secret in (KEY, "zo", "bront", "268", "example.org"):
         assert secret not in kept
     assert exchange.request == {

@@ -76,7 +76,7 @@ def test_the_oldest_untold_outcomes_come_first_and_no_more_than_asked(ledger: Le
         lead_id = f"L{number}"
         mine = bring(ledger, State.PINGING, lead_id)
         ledger.move(mine, end(mine))
-        age(ledger, 60_000 + 1000 * number, "ended_at", lead_id=lead_id)
+        age(ledger, 60_000 + 10_000 * number, "ended_at", lead_id=lead_id)
     assert [it.lead_id for it in ledger.untold(older_than_ms=3_000, limit=3)] == ["L4", "L3", "L2"]
 
 
