@@ -1,62 +1,93 @@
-"""What a call tells the gates: that the buyer is well, that all must wait, or that a cap is reached."""
+"""What a call tells the gates: the buyer is well, all must wait, a cap is reached, the account is blocked."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import structlog
 
 from tasks.buyers.port import Exchange
 from tasks.core import caps
-from tasks.core.protocol import Action
+from tasks.core.protocol import Action, Code
 from tasks.core.reasons import Refusal, Unanswered, Unreadable
 from tasks.core.verdict import Again, Delay, Verdict
-from tasks.gates.port import Heard
+from tasks.gates.port import Go, Heard
 from tasks.ledger import LeadRow, LedgerError
 from tasks.ledger.rows import from_ms
 from tasks.services import Services
 
 log = structlog.stdlib.get_logger()
 
+# A sub source of which the buyer has wanted a lead of late still sells.
+SELLS_MS: Final = 600_000
 
-def tell_the_gates(services: Services, row: LeadRow, ticket: str, exchange: Exchange, verdict: Verdict) -> None:
-    """Report a call; a 4000 closes the cap's gate for the lead's scope, but for leads in test mode."""
+
+def tell_the_gates(services: Services, row: LeadRow, go: Go, exchange: Exchange, verdict: Verdict) -> None:
+    """Report a call. A 4000 closes the cap's gate, 2000 and 3000 the account's, but not for leads in test mode."""
     answer = exchange.answer
     heard = Heard.WELL
-    if isinstance(answer, Unanswered | Unreadable):
+    if isinstance(answer, Unanswered):
         heard = Heard.NOTHING
+    elif isinstance(answer, Unreadable):
+        heard = Heard.GARBLED
     elif isinstance(verdict, Again) and verdict.delay is not Delay.BACKOFF:
         heard = Heard(verdict.delay.value)
-    code = answer.code if isinstance(answer, Refusal) else None
+    code = services.protocol.code(answer.code) if isinstance(answer, Refusal) and answer.code else None
     retry_after_s = answer.retry_after_s if isinstance(answer, Refusal) else None
-    meaning = services.protocol.code(code).meaning if code else ""
-    report(services, ticket, heard, code=code, reason=meaning, retry_after_s=retry_after_s)
-    if code and services.protocol.code(code).action is Action.CAPPED and not row.test:
-        _close_the_cap(services, row, code, meaning)
+    report(services, go, heard, code=code, retry_after_s=retry_after_s)
+    try:
+        _turn_the_gate(services, row, go, code, heard)
+    except LedgerError as away:
+        log.warning("gate.not_turned", lead_id=row.lead_id, code=code and code.number, reason=type(away).__name__)
 
 
 def report(
-    services: Services,
-    ticket: str,
-    heard: Heard,
-    *,
-    code: int | None = None,
-    reason: str = "",
-    retry_after_s: float | None = None,
+    services: Services, go: Go, heard: Heard, *, code: Code | None = None, retry_after_s: float | None = None
 ) -> None:
     """Report what was heard, and give the call's place in flight back."""
-    services.gates.heard(ticket, heard, code=code, reason=reason, retry_after_s=retry_after_s)
+    number, words = (code.number, code.meaning) if code else (None, "")
+    services.gates.heard(go, heard, code=number, reason=words, retry_after_s=retry_after_s)
 
 
-def _close_the_cap(services: Services, row: LeadRow, code: int, reason: str) -> None:
+def scopes_of(services: Services, row: LeadRow) -> tuple[str, ...]:
+    """Name the gates that a lead must pass: the partner's, the sub source's, the category's."""
+    return tuple(_scope(services, row, kind) for kind in ("partner", "subid", "category"))
+
+
+def _scope(services: Services, row: LeadRow, kind: str) -> str:
+    partner_id = services.rules.partner_id
+    return caps.scope(kind, partner_id=partner_id, numcategory=row.numcategory, subid=row.subid)
+
+
+def _turn_the_gate(services: Services, row: LeadRow, go: Go, code: Code | None, heard: Heard) -> None:
+    action = code.action if code else None
+    if row.test:
+        return
+    if code and action is Action.CAPPED:
+        _close_the_cap(services, row, go, code)
+    elif code and action is Action.BLOCKED:
+        _close_the_account(services, row, go, code)
+    elif go.probes and heard is Heard.WELL:
+        services.gates.open(go.probes, "the buyer sells again")
+
+
+def _close_the_cap(services: Services, row: LeadRow, go: Go, code: Code) -> None:
     rules = services.rules
-    scope = scope_of(services, row)
-    until = caps.next_reset(from_ms(row.now_ms), rules.zone, rules.reset)
-    try:
-        services.gates.close(scope, code=code, reason=reason, until=until)
-    except LedgerError:
-        log.warning("gate.not_closed", scope=scope, code=code)
+    scope = _scope(services, row, rules.cap_scope)
+    if go.probes == scope:
+        services.gates.probed(scope, caps.probe_after)
+        return
+    until = rules.calendar.ends(from_ms(row.now_ms))
+    probe_s = caps.probe_after(0) if services.gates.is_doubtful(scope) else None
+    services.gates.close(scope, code=code.number, reason=code.meaning, until=until, probe_s=probe_s)
 
 
-def scope_of(services: Services, row: LeadRow) -> str:
-    """Name the gate that a lead must pass."""
-    rules = services.rules
-    return caps.scope(rules.cap_scope, partner_id=rules.partner_id, numcategory=row.numcategory, subid=row.subid)
+def _close_the_account(services: Services, row: LeadRow, go: Go, code: Code) -> None:
+    """Close until an operator opens it; or until a lead that is let through to try it is not refused."""
+    probe_s = services.rules.account_probe_s or None
+    if go.probes and probe_s:
+        services.gates.probed(go.probes, lambda _: probe_s)
+        return
+    others = code.of_source and services.ledger.other_source_sells(row.subid, row.now_ms - SELLS_MS)
+    scope = _scope(services, row, "subid" if others else "partner")
+    services.gates.close(scope, code=code.number, reason=code.meaning, until=None, probe_s=probe_s)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import time as time_of_day
-from zoneinfo import ZoneInfo
 
 from tasks.buyers.port import Buyer
+from tasks.core.caps import Calendar
+from tasks.core.limits import NO_LIMITS, Limits
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.gates.port import Gates
@@ -25,11 +25,12 @@ class Rules:
     post_timeout_s: float
     partner_id: str
     cap_scope: str
-    zone: ZoneInfo
-    reset: time_of_day
+    calendar: Calendar
     send_floor: bool
     send_price: bool
     retention_days: int
+    account_probe_s: float = 0  # 0: never by itself
+    limits: Limits = NO_LIMITS
 
     def timeout_s(self, call: Call) -> float:
         """Give the buyer's time for an answer."""

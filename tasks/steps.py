@@ -16,17 +16,19 @@ import structlog
 from tasks.buyers.port import Exchange, Offer
 from tasks.core.bid import Bid
 from tasks.core.outcome import Stage, Status
-from tasks.core.protocol import Call
+from tasks.core.protocol import Action, Call
 from tasks.core.reasons import Refusal
 from tasks.core.sale import Sale
 from tasks.core.states import State
 from tasks.core.verdict import judge
-from tasks.gates.port import Capped, Go, Heard, Wait
+from tasks.gates.port import Ask, Closed, Go, Heard, Wait
 from tasks.ledger import LeadRow, LedgerError, Move
 from tasks.ledger.away import is_away
+from tasks.ledger.limits import Take
 from tasks.ledger.moves import READY
+from tasks.ledger.rows import from_ms
 from tasks.outbox import tell_outcome
-from tasks.reporting import report, scope_of, tell_the_gates
+from tasks.reporting import report, scopes_of, tell_the_gates
 from tasks.results import GoOn, Later, Next, Stop, move_of, outcome_of, stage_of
 from tasks.services import Services
 
@@ -99,20 +101,42 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     rules = services.rules
     timeout_s = min(rules.timeout_s(call), max(row.remaining_s, SHORTEST_TIMEOUT_S))
     budget_ms = round((timeout_s + CALL_MARGIN_S) * 1000)
-    scope = scope_of(services, row)
-    match services.gates.admit(scope, budget_ms):
-        case Capped(scope, code, reason, until):
-            until_text = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-            end(services, row, Status.CAPPED, stage_of(call), f"{reason} ({scope} is closed{until_text})", code=code)
+    scopes = scopes_of(services, row)
+    patience_ms = round(max(row.remaining_s, 0) * 1000)
+    match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, call.sells)):
+        case Closed() as closed:
+            _turn_away(services, row, call, closed)
             return Stop()
         case Wait(seconds, reason, code):
             return _wait(services, row, seconds, reason, code)
-        case Go(ticket):
-            claimed = services.ledger.claim(row, call, budget_ms)
-            if claimed is None:
-                report(services, ticket, Heard.NOTHING)
-                return Stop()
-            return _call_the_buyer(services, call, claimed, ticket, timeout_s)
+        case Go() as go:
+            claimed = services.ledger.claim(row, call, budget_ms, _taking(services, call, row, scopes))
+            if isinstance(claimed, LeadRow):
+                return _call_the_buyer(services, call, claimed, go, timeout_s)
+            report(services, go, Heard.UNASKED)
+            if claimed is not None:
+                end(services, row, Status.CAPPED, stage_of(call), claimed.reason)
+            return Stop()
+
+
+def _turn_away(services: Services, row: LeadRow, call: Call, closed: Closed) -> None:
+    """End a lead that stands before a closed gate: at once, so that its caller can be offered to somebody else."""
+    blocked = closed.code is not None and services.protocol.code(closed.code).action is Action.BLOCKED
+    until = f" until {closed.until:%Y-%m-%d %H:%M} UTC" if closed.until else ""
+    reason = f"{closed.reason} ({closed.scope} is closed{until})"
+    end(services, row, Status.BLOCKED if blocked else Status.CAPPED, stage_of(call), reason, code=closed.code)
+
+
+def _taking(services: Services, call: Call, row: LeadRow, scopes: tuple[str, ...]) -> Take | None:
+    """Give what a call takes of the operator's own limits; None: there are none, or the lead is one of test mode."""
+    limits = services.rules.limits.of(scopes)
+    if not limits or row.test:
+        return None
+    day = services.rules.calendar.day(from_ms(row.now_ms)).isoformat()
+    if not call.sells:
+        return Take(day, limits, pings=1)
+    price = row.offered_price if call is Call.DIRECT_POST else row.price_quoted
+    return Take(day, limits, sales=1, payouts_micros=price.micros if price else 0)
 
 
 def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: int | None) -> Later:
@@ -127,11 +151,15 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
     return Later(seconds)
 
 
-def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: str, timeout_s: float) -> Next:
+def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, timeout_s: float) -> Next:
     exchange = _without_number(services.buyer.ask(call, _offer(services, call, claimed), timeout_s))
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     move, following = move_of(services, call, claimed, verdict)
     _log_call(call, claimed, exchange)
+    refused = isinstance(exchange.answer, Refusal)
+    if refused:
+        # First, since others are about to call: a cap, a limit or maintenance is everybody's.
+        tell_the_gates(services, claimed, go, exchange, verdict)
     kept = _persist(services, lambda: services.ledger.settle(claimed, exchange, move))
     alarm = getattr(verdict, "alarm", None)
     if not kept:
@@ -142,8 +170,9 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, ticket: st
         log.error("alarm", lead_id=claimed.lead_id, stage=stage_of(call).value, reason=alarm, answer=exchange.raw)
     if kept and move.outcome is not None:
         tell_outcome(services, claimed.lead_id, move.outcome)
-    # Last, since a state store that hangs must keep neither the ledger nor the producer waiting for a sale.
-    tell_the_gates(services, claimed, ticket, exchange, verdict)
+    if not refused:
+        # Last, since a state store that hangs must keep neither the ledger nor the producer waiting for a sale.
+        tell_the_gates(services, claimed, go, exchange, verdict)
     return following
 
 

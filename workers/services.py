@@ -18,7 +18,9 @@ from tasks.buyers.http import BuyerConfig, HttpBuyer
 from tasks.buyers.mapping import AnswerMapping
 from tasks.buyers.registry import load_mapping, load_protocol
 from tasks.buyers.ziplist import Ziplist, load_ziplist
+from tasks.core.caps import Calendar
 from tasks.core.lead import Flow, Lead
+from tasks.core.limits import NO_LIMITS, Limits, read_limits
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import Defaults, InvalidLead
@@ -87,8 +89,25 @@ class Wiring:
     def gates(self) -> SharedGates:
         """What all workers know of the buyer together."""
         settings = self.settings
-        store = RedisStore(self.store, partner_id=settings.partner_id, test=settings.test_mode)
-        return SharedGates(store, Register(self.ledger, test=settings.test_mode))
+        store = RedisStore(
+            self.store,
+            partner_id=settings.partner_id,
+            test=settings.test_mode,
+            ceiling=settings.calls_per_s,
+        )
+        return SharedGates(store, Register(self.ledger, self.calendar, test=settings.test_mode))
+
+    @property
+    def calendar(self) -> Calendar:
+        """The buyer's days."""
+        settings = self.settings
+        return Calendar(ZoneInfo(settings.buyer_timezone), time.fromisoformat(settings.buyer_reset))
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The operator's own daily limits."""
+        path = self.settings.limits
+        return _named("LIMITS", lambda: read_limits(path.read_text("utf-8").splitlines())) if path else NO_LIMITS
 
     @cached_property
     def broker(self) -> Absence:
@@ -142,11 +161,12 @@ class Wiring:
             post_timeout_s=settings.post_timeout_s,
             partner_id=settings.partner_id,
             cap_scope=settings.cap_scope,
-            zone=ZoneInfo(settings.buyer_timezone),
-            reset=time.fromisoformat(settings.buyer_reset),
+            calendar=self.calendar,
             send_floor=settings.send_price in ("ping", "both"),
             send_price=settings.send_price in ("post", "both"),
             retention_days=settings.retention_days,
+            account_probe_s=settings.account_probe_s,
+            limits=self.limits,
         )
 
     @cached_property

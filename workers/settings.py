@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     buyer_timezone: str = "America/New_York"
     buyer_reset: str = "00:00"
     cap_scope: CapScope = "category"
+    limits: OptionalPath = None
+    calls_per_s: float = Field(default=0, ge=0, le=100_000)
+    account_probe_s: float = Field(default=0, ge=0, le=86_400)
     deadline_s: float = Field(default=20, gt=0, le=3600)
     ping_timeout_s: float = Field(default=2, gt=0, le=60)
     post_timeout_s: float = Field(default=8, gt=0, le=120)
@@ -133,9 +136,9 @@ class Settings(BaseSettings):
         hours, colon, minutes = value.partition(":")
         if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):
             raise ValueError("must be a time of day such as 00:00")
-        return value
+        return f"{int(hours):02}:{int(minutes):02}"
 
-    @field_validator("ziplist", "mapping", "categories")
+    @field_validator("ziplist", "mapping", "categories", "limits")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():

@@ -15,7 +15,6 @@ FATES: Final = (
     ("06000", 16003, 3, "rejected"),
     ("07777", 16001, 2, "rejected"),
     ("02000", 16002, 2, "blocked"),
-    ("03000", 16003, 2, "blocked"),
     ("3313", 16004, 2, "invalid"),
     ("01000", 16001, 1, "sold"),
     ("01100", 16002, 1, "sold"),
@@ -56,7 +55,8 @@ def _lead(lead_id: str, number: int, zipcode: str, numcategory: int) -> dict[str
         "numcategory": numcategory,
         "transfer_type": 1 + number % 2,
         "zipcode": zipcode,
-        "subid": f"demo-{number % 3}",
+        # A sub source of its own, so that the buyer's 2000 closes its gate and not the partner's.
+        "subid": "demo-blocked" if zipcode == "02000" else f"demo-{number % 3}",
         "state": "FL",
         "firstname": first,
         "lastname": last,

@@ -36,7 +36,10 @@ def load_protocol(categories: Path | None = None) -> Protocol:
         vertical=vertical["name"],
         fields=tuple(_rule(row) for row in vertical["fields"]),
         categories=catalogue,
-        codes={row["code"]: Code(row["code"], row["meaning"], Action(row["action"])) for row in buyer["codes"]},
+        codes={
+            row["code"]: Code(row["code"], row["meaning"], Action(row["action"]), of_source=row.get("of_source", False))
+            for row in buyer["codes"]
+        },
         forward_within_s=buyer["limits"]["forward_within_s"],
         answer_bytes=buyer["limits"]["answer_bytes"],
         test_subid=buyer["test_mode"]["subid"],

@@ -1,8 +1,20 @@
-"""Gates: what all workers know of the buyer together. Caps that are reached, maintenance, pace."""
+"""Gates: what all workers know of the buyer together. Caps that are reached, the account, maintenance, pace."""
 
-from tasks.gates.port import Admission, Capped, Gate, Gates, Go, Heard, Wait
+from tasks.gates.port import Admission, Ask, Closed, Gate, Gates, Go, Heard, Wait
 from tasks.gates.register import Register
 from tasks.gates.shared import SharedGates
 from tasks.gates.store import RedisStore
 
-__all__ = ["Admission", "Capped", "Gate", "Gates", "Go", "Heard", "RedisStore", "Register", "SharedGates", "Wait"]
+__all__ = [
+    "Admission",
+    "Ask",
+    "Closed",
+    "Gate",
+    "Gates",
+    "Go",
+    "Heard",
+    "RedisStore",
+    "Register",
+    "SharedGates",
+    "Wait",
+]

@@ -1,24 +1,39 @@
 -- May a call be made now?
--- KEYS: gate (hash), pace (hash), flight (sorted set: ticket -> when its place is free again, ms)
--- ARGV: ticket, budget ms, cold places, cold ms, idle ms, poll ms, longest poll ms, narrow places, wide places
--- Returns {'go'} | {'capped', code, reason, until} | {'wait', ms, code, reason}
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- KEYS: pace (hash), flight (zset: ticket -> when its place is free again, ms), room (zset: lead -> its turn),
+--       leaving (zset: lead -> when it gives up), one gate (hash) a scope of the lead's
+-- ARGV: now ms (0: the server's), ticket, lead, sells ('1' | '0'), budget ms, patience ms, ceiling calls/s (0: none)
+-- Returns {'go', now, place of the gate that is probed, or 0} | {'closed', place, code, reason, until}
+--       | {'wait', ms, code, reason, calls/s that are kept to, or ''}
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local ticket, lead, sells = ARGV[2], ARGV[3], ARGV[4] == '1'
+local lease, patience = tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local gate = redis.call('HMGET', KEYS[1], 'since', 'until', 'code', 'reason')
-if gate[1] then
+-- Gates that stand for the day, or until somebody opens them. A closed one is passed by one lead at a time where it is
+-- to be tried, and that one must pass all others.
+local probes = 0
+for place = 5, #KEYS do
+  local gate = redis.call('HMGET', KEYS[place], 'since', 'until', 'code', 'reason', 'probe')
   local closes = tonumber(gate[2]) or 0
-  if closes == 0 or closes > now then
-    redis.call('HINCRBY', KEYS[1], 'turned_away', 1)
-    return {'capped', gate[3] or '', gate[4] or '', tostring(closes)}
+  if gate[1] and (closes == 0 or closes > now) then
+    local probe = tonumber(gate[5])
+    if probe and probe <= now and probes == 0 then
+      probes = place - 4
+    else
+      redis.call('HINCRBY', KEYS[place], 'turned_away', 1)
+      return {'closed', place - 4, gate[3] or '', gate[4] or '', tostring(closes)}
+    end
   end
 end
 
-local pace = redis.call('HMGET', KEYS[2], 'hold', 'places', 'well', 'width', 'code', 'reason', 'peak')
+local pace = redis.call('HMGET', KEYS[1], 'hold', 'places', 'well', 'width', 'code', 'reason', 'peak')
 local code, reason = pace[5] or '', pace[6] or ''
 local hold = tonumber(pace[1]) or 0
 if hold > now then
-  return {'wait', tostring(hold - now), code, reason}
+  return {'wait', tostring(hold - now), code, reason, ''}
 end
 
 -- How many calls may be in flight. One that tries after a hold; a few at a buyer that has not answered well of late, and
@@ -26,28 +41,79 @@ end
 -- and some more (heard.lua). If the buyer is under maintenance, or limits us, a burst of all workers' threads must not
 -- be what tells us.
 local places = tonumber(pace[2])
-local lease = tonumber(ARGV[2])
 if not places then
   local well = tonumber(pace[3])
-  if well and well + tonumber(ARGV[5]) > now then
-    places = tonumber(pace[4]) or tonumber(ARGV[8])
-    if places >= tonumber(ARGV[9]) then places = math.huge end
+  if well and well + IDLE_MS > now then
+    places = tonumber(pace[4]) or NARROW_PLACES
+    if places >= WIDE_PLACES then places = math.huge end
   else
-    places = tonumber(ARGV[3])
-    lease = tonumber(ARGV[4])
+    places = COLD_PLACES
+    lease = COLD_MS
   end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-local flying = redis.call('ZCARD', KEYS[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local flying = redis.call('ZCARD', KEYS[2])
 if flying >= places then
   -- The more have been turned away since the last answer, the later they come again: a thousand leads that wait for one
   -- call must not keep the broker busy with their asking.
-  local turned = redis.call('HINCRBY', KEYS[2], 'turned', 1)
-  redis.call('HSET', KEYS[2], 'full', now)
-  local poll = math.min(tonumber(ARGV[7]), math.floor(tonumber(ARGV[6]) * (1 + turned / 64)))
-  return {'wait', tostring(poll), code, reason}
+  local turned = redis.call('HINCRBY', KEYS[1], 'turned', 1)
+  redis.call('HSET', KEYS[1], 'full', now)
+  local poll = math.min(LONGEST_POLL_MS, math.floor(POLL_MS * (1 + turned / 64)))
+  return {'wait', tostring(poll), code, reason, ''}
 end
-redis.call('ZADD', KEYS[3], now + lease, ARGV[1])
-redis.call('PEXPIRE', KEYS[3], lease + 60000)
-if flying + 1 > (tonumber(pace[7]) or 0) then redis.call('HSET', KEYS[2], 'peak', flying + 1) end
-return {'go'}
+
+-- How many calls a second, where a limit is known: a spaced stream, in which a sale goes before a ping (it may take its
+-- moment some calls ahead, and pings then wait the longer), and leads that have waited go before those that come.
+local rate = rate_now(KEYS[1], now, tonumber(ARGV[7]))
+if rate then
+  local apart = 1000 / rate
+  local flow = redis.call('HMGET', KEYS[1], 'next', 'share', 'last')
+  local free = math.max(tonumber(flow[1]) or 0, now - SLACK_CALLS * apart)
+  local share = tonumber(flow[2]) or 0
+  local gap = (tonumber(flow[3]) or 0) + CLOSEST * apart - now -- some limiters count no burst at all
+  local wait = 0
+  if sells then
+    wait = math.max(free - AHEAD_CALLS * apart - now, gap)
+  else
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now)) do
+      redis.call('ZREM', KEYS[3], member)
+      redis.call('ZREM', KEYS[4], member)
+    end
+    local before = redis.call('ZRANK', KEYS[3], lead)
+    local waits = before
+    if not before then before = redis.call('ZCARD', KEYS[3]) end
+    wait = math.max(free - now, gap)
+    if not waits and before > 0 and wait > -apart then
+      wait = math.max(wait, 1) -- what nobody has come for in a whole turn is anybody's
+    end
+    if wait > 0 then
+      wait = wait + before * apart / math.max(1 - share, 0.1)
+      if wait > patience / 2 then
+        -- Its turn would come too late for a post, and those who can be served must not wait behind it. It asks again
+        -- when half of them have gone.
+        wait = math.min(math.max(wait / 2, 2000), patience)
+        redis.call('ZREM', KEYS[3], lead)
+        redis.call('ZREM', KEYS[4], lead)
+      elseif not waits then
+        redis.call('ZADD', KEYS[3], redis.call('HINCRBY', KEYS[1], 'turn', 1), lead)
+        redis.call('ZADD', KEYS[4], now + patience, lead)
+      end
+    end
+  end
+  if wait > 0 then
+    redis.call('HSET', KEYS[1], 'limited', now)
+    return {'wait', tostring(math.ceil(wait)), code, reason, string.format('%.1f', rate)}
+  end
+  redis.call('HSET', KEYS[1], 'next', string.format('%.3f', free + apart),
+    'share', string.format('%.4f', share + 0.02 * ((sells and 1 or 0) - share)), 'last', now)
+  if not sells then
+    redis.call('ZREM', KEYS[3], lead)
+    redis.call('ZREM', KEYS[4], lead)
+  end
+end
+
+if probes > 0 then redis.call('HSET', KEYS[probes + 4], 'probe', now + tonumber(ARGV[5])) end
+redis.call('ZADD', KEYS[2], now + lease, ticket)
+redis.call('PEXPIRE', KEYS[2], lease + 60000)
+if flying + 1 > (tonumber(pace[7]) or 0) then redis.call('HSET', KEYS[1], 'peak', flying + 1) end
+return {'go', tostring(now), probes}

@@ -1,56 +1,101 @@
 -- What a call brought.
--- KEYS: pace (hash), flight (sorted set)
--- ARGV: ticket, heard (well | wait | slow | nothing), code, reason, hold ms by growth step 1..n as "a,b,c", retry-after ms
---       (0: none), wide places, idle ms, narrow places
--- Returns {'closed', hold until ms} | {'opened', since ms} | {''}
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREM', KEYS[2], ARGV[1])
+-- KEYS: pace (hash), flight (zset)
+-- ARGV: now ms (0: the server's), ticket, when its call began (ms), heard (well | wait | slow | nothing | garbled |
+--       unasked), code, reason, hold ms by growth step 1..n as "a,b,c", retry-after ms (0: none), ceiling calls/s (0: none)
+-- Returns {'closed', hold until ms, code, reason} | {'opened', since ms} | {''}
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local ticket, began, heard, code, reason = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+redis.call('ZREM', KEYS[2], ticket)
 redis.call('HDEL', KEYS[1], 'turned')
 
-if ARGV[2] == 'nothing' then
+if heard == 'unasked' then
   return {''}
 end
 
-local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'places', 'since')
-local held = tonumber(pace[2]) or 0
+local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'places', 'since', 'well', 'held_by')
+local hold, held, last = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[5]) or 0
 
-if ARGV[2] == 'well' then
-  local last = tonumber(redis.call('HGET', KEYS[1], 'well')) or 0
-  redis.call('HSET', KEYS[1], 'well', now)
+-- How many answers the buyer has given in each of the last seconds: what it takes, when it begins to refuse.
+local function count_one()
+  local second = math.floor(now / 1000)
+  local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2')
+  local past = second - (tonumber(counts[1]) or 0)
+  local n = {tonumber(counts[2]) or 0, tonumber(counts[3]) or 0, tonumber(counts[4]) or 0}
+  if past < 0 or past > 2 then
+    n = {0, 0, 0}
+    redis.call('HSET', KEYS[1], 'counted_from', now)
+  else
+    for _ = 1, past do n = {0, n[1], n[2]} end
+  end
+  redis.call('HSET', KEYS[1], 'second', second, 'n0', n[1] + 1, 'n1', n[2], 'n2', n[3])
+end
+
+local function taken_a_second()
+  local second = math.floor(now / 1000)
+  local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2', 'counted_from')
+  local past = second - (tonumber(counts[1]) or 0)
+  if past < 0 or past > 2 then return 0 end
+  local n = {tonumber(counts[2]) or 0, tonumber(counts[3]) or 0, tonumber(counts[4]) or 0}
+  for _ = 1, past do n = {0, n[1], n[2]} end
+  local counted_s = math.min(math.max((now - (tonumber(counts[5]) or now)) / 1000, 0.5), 2)
+  return (n[1] + n[2] + n[3] * (1 - (now / 1000 - second))) / counted_s
+end
+
+if heard == 'garbled' then
+  -- It ends a silence. Of maintenance it says nothing, whose page it may be.
+  redis.call('HSET', KEYS[1], 'silent', 0)
+  if pace[6] ~= 'nothing' then return {''} end
+elseif heard == 'well' then
+  redis.call('HSET', KEYS[1], 'well', now, 'silent', 0)
+  count_one()
+end
+
+if heard == 'well' or heard == 'garbled' then
   if held == 0 then
     -- As in TCP's slow start: the way widens by each good answer while calls are turned away from it, and narrows by a
     -- half each second in which not a quarter of it is used.
-    local narrow, wide = tonumber(ARGV[9]), tonumber(ARGV[7])
     local way = redis.call('HMGET', KEYS[1], 'width', 'full', 'peak', 'looked')
-    local width = tonumber(way[1]) or narrow
-    if last + tonumber(ARGV[8]) <= now then
-      width = narrow
+    local width = tonumber(way[1]) or NARROW_PLACES
+    if last + IDLE_MS <= now then
+      width = NARROW_PLACES
     elseif (tonumber(way[2]) or 0) + 250 > now then
-      width = math.min(width + 1, wide)
+      width = math.min(width + 1, WIDE_PLACES)
     elseif (tonumber(way[4]) or 0) + 1000 <= now then
-      if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), narrow) end
+      if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end
       redis.call('HSET', KEYS[1], 'peak', 0, 'looked', now)
     end
     if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
     return {''}
   end
-  if (tonumber(pace[1]) or 0) > now then
+  if hold > now then
     -- An answer to a call that began before the hold: it says nothing of now.
     return {''}
   end
   local places = (tonumber(pace[3]) or 1) * 2
-  if places < tonumber(ARGV[7]) then
+  if pace[6] == 'slow' then places = WIDE_PLACES end -- from here on the pace alone says how many
+  if places < WIDE_PLACES then
     redis.call('HSET', KEYS[1], 'places', places)
     return {''}
   end
-  redis.call('HDEL', KEYS[1], 'hold', 'step', 'places', 'since', 'code', 'reason')
-  redis.call('HSET', KEYS[1], 'width', ARGV[7])
+  redis.call('HDEL', KEYS[1], 'hold', 'held_by', 'step', 'places', 'since', 'code', 'reason')
+  redis.call('HSET', KEYS[1], 'width', WIDE_PLACES)
   return {'opened', pace[4] or tostring(now)}
 end
 
-local hold = tonumber(pace[1]) or 0
-local retry_after = tonumber(ARGV[6])
+if heard == 'nothing' then
+  local silent = redis.call('HINCRBY', KEYS[1], 'silent', 1)
+  local silence = silent >= LONG_SILENT_RUN or (silent >= SILENT_RUN and last + SILENT_MS <= now)
+  if held == 0 and not silence then
+    return {''}
+  end
+  code, reason = '', silent .. ' calls in a row brought no answer'
+end
+
+local retry_after = tonumber(ARGV[8])
 if hold > now then
   -- One of several calls that were in flight together: only the buyer's own wish can make the hold longer.
   if retry_after > 0 and now + retry_after > hold then
@@ -58,17 +103,38 @@ if hold > now then
   end
   return {''}
 end
+
+if heard == 'slow' and held == 0 and began >= (tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0) then
+  -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
+  -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
+  local before, took = rate_now(KEYS[1], now, tonumber(ARGV[9])), taken_a_second()
+  local searched = redis.call('HGET', KEYS[1], 'rate')
+  local limit = before and math.min(before, took) or took
+  if before and limit < before / 2 then
+    limit = before / 2
+    searched = false
+  end
+  redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', math.max(limit * CUT, SLOWEST)), 'age', 0, 'seen', now, 'cut', now)
+  if searched then
+    -- Where it took clearly less than it was asked, that may have been for another reason, such as a hold: a short rest.
+    local rest_s = took < before * CUT and SHORT_REST_S or REST_S
+    redis.call('HSET', KEYS[1], 'rest', string.format('%.3f', math.max(limit * REST, SLOWEST)), 'rest_s', rest_s)
+  else
+    redis.call('HDEL', KEYS[1], 'rest')
+  end
+end
+
 local step = held + 1
 local growth = {}
-for ms in string.gmatch(ARGV[5], '%d+') do growth[#growth + 1] = tonumber(ms) end
+for ms in string.gmatch(ARGV[7], '%d+') do growth[#growth + 1] = tonumber(ms) end
 local wait = growth[math.min(step, #growth)]
 if retry_after > 0 then
   -- The buyer is taken at its word once. If that was too short, our own patience grows behind it, one step later.
   wait = math.max(retry_after, growth[math.min(step - 1, #growth)] or 0)
 end
-redis.call('HSET', KEYS[1], 'hold', now + wait, 'step', step, 'places', 1, 'code', ARGV[3], 'reason', ARGV[4])
+redis.call('HSET', KEYS[1], 'hold', now + wait, 'held_by', heard, 'step', step, 'places', 1, 'code', code, 'reason', reason)
 redis.call('HSETNX', KEYS[1], 'since', now)
 if held == 0 then
-  return {'closed', tostring(now + wait)}
+  return {'closed', tostring(now + wait), code, reason}
 end
 return {''}

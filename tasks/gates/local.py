@@ -17,20 +17,27 @@ LONGEST_WAIT_S: Final = 5.0
 class LocalPace:
     """At most `CALLS_PER_S` calls a second and `PLACES` in flight; after a 1000 or 1100 none, then one that tries.
 
-    `hold_ms` is how long to wait after each 1000 or 1100 in a row. Safe under threads. It listens all the time, so that
+    `hold_ms` is how long to wait after each 1000 or 1100 in a row, and after `silent_run` calls without an answer. Safe
+    under threads. It listens all the time, so that
     it knows a buyer's maintenance when the store goes away in the midst of it.
     """
 
     def __init__(
-        self, hold_ms: Mapping[Heard, Sequence[int]], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        hold_ms: Mapping[Heard, Sequence[int]],
+        silent_run: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hold_ms = hold_ms
+        self._silent_run = silent_run
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._flying: dict[str, float] = {}  # ticket -> when its place is free again
         self._next = 0.0  # when the next call may begin
         self._booked = 0.0  # until when calls that wait have been given their times
-        self._held = 0  # 1000s and 1100s in a row
+        self._held = 0  # 1000s, 1100s and silences in a row
+        self._silent = 0  # calls without an answer in a row
 
     def admit(self, ticket: str, budget_s: float) -> Go | Wait:
         """Ask for a call that takes at most `budget_s`."""
@@ -42,7 +49,7 @@ class LocalPace:
                 return Wait(self._book(now), "the state store is away: calls are few")
             self._flying[ticket] = now + budget_s
             self._next = now + 1 / CALLS_PER_S
-            return Go(ticket)
+            return Go(ticket)  # no gate is tried: only the store can let one lead alone pass
 
     def _book(self, now: float) -> float:
         """Give each that waits a time of its own, in their order: a thousand must not all come at once."""
@@ -53,8 +60,14 @@ class LocalPace:
         """Learn what a call brought, whoever had admitted it."""
         with self._lock:
             self._flying.pop(ticket, None)
+            if heard is Heard.NOTHING:
+                self._silent += 1
+                if not self._held and self._silent < self._silent_run:
+                    return
             if heard is Heard.WELL:
-                self._held = 0
+                self._held = self._silent = 0
+            elif heard is Heard.GARBLED:
+                self._silent = 0
             elif (growth := self._hold_ms.get(heard)) is not None:
                 hold_s = growth[min(self._held, len(growth) - 1)] / 1000
                 self._held += 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-PACE_SCOPE: Final = "buyer"  # the gate that 1000 and 1100 close for all leads
+from tasks.ledger.rows import Takings
+
+PACE_SCOPE: Final = "buyer"  # the gate that maintenance, silence and the rate limit close for all leads
 
 
 class Heard(StrEnum):
@@ -17,14 +19,34 @@ class Heard(StrEnum):
     WELL = "well"  # the buyer works: a bid, a sale, an ordinary refusal
     WAIT = "wait"  # 1000
     SLOW = "slow"  # 1100
-    NOTHING = "nothing"  # no answer, or one that says nothing of the kind
+    NOTHING = "nothing"  # no answer: a run of them is as good as a 1000
+    GARBLED = "garbled"  # one that cannot be read: the buyer is there, and that is all
+    UNASKED = "unasked"  # the call was not made after all
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A call that wants to be made, for a lead that must pass the gates of all `scopes`.
+
+    `sells` goes before what does not. The call takes at most `budget_ms`; the lead can wait for `patience_ms`.
+    """
+
+    lead_id: str
+    scopes: tuple[str, ...]
+    budget_ms: int
+    patience_ms: int
+    sells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The call may be made now; `ticket` is handed back with what was heard."""
+    """The call may be made now; `ticket` is handed back with what was heard.
+
+    `probes` is the scope of a closed gate that this call alone may pass, to find out whether the buyer buys again.
+    """
 
     ticket: str
+    probes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +59,8 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Capped:
-    """The gate of the lead's scope is closed until `until` (UTC; None: until an operator opens it)."""
+class Closed:
+    """A gate of the lead's is closed until `until` (UTC; None: until an operator opens it)."""
 
     scope: str
     code: int | None
@@ -48,7 +70,11 @@ class Capped:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate as it stands (contract, Commands: `gates --json`). Times are aware, in UTC."""
+    """One gate as it stands (contract, Commands: `gates --json`). Times are aware, in UTC.
+
+    `probe_at`: when one lead may try it. `calls_per_s`: the pace in force, of the buyer's gate alone; None: no limit
+    has been met. `takings`: what the scope has brought on the buyer's day.
+    """
 
     scope: str
     closed: bool
@@ -57,24 +83,40 @@ class Gate:
     since: datetime | None = None
     until: datetime | None = None
     turned_away: int = 0
+    probe_at: datetime | None = None
+    calls_per_s: float | None = None
+    takings: Takings | None = None
 
 
-Admission = Go | Wait | Capped
+Admission = Go | Wait | Closed
 
 
 class Gates(Protocol):
-    """Shared by all workers: caps, and the pace at which the buyer is called."""
+    """Shared by all workers: caps, the account, and the pace at which the buyer is called."""
 
-    def admit(self, scope: str, budget_ms: int) -> Admission:
-        """Ask for a call that takes at most `budget_ms`. A lead that is turned away from a closed gate is counted."""
+    def admit(self, ask: Ask) -> Admission:
+        """Ask for a call. A lead that is turned away from a closed gate is counted."""
         ...
 
-    def heard(self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
-        """Report what a call brought. 1000 and 1100 make all workers wait together."""
+    def heard(self, go: Go, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
+        """Report what a call brought. 1000, 1100 and a run of silence make all workers wait together."""
         ...
 
-    def close(self, scope: str, *, code: int | None, reason: str, until: datetime | None) -> bool:
-        """Close a gate. False: it was closed already."""
+    def close(
+        self, scope: str, *, code: int | None, reason: str, until: datetime | None, probe_s: float | None = None
+    ) -> bool:
+        """Close a gate; after `probe_s` one lead may try it. False: it was closed already."""
+        ...
+
+    def probed(self, scope: str, after: Callable[[int], float]) -> None:
+        """Report that the lead which tried a closed gate was refused.
+
+        `after` gives the seconds until another may try, by how many have tried before.
+        """
+        ...
+
+    def is_doubtful(self, scope: str) -> bool:
+        """Whether a cap that is met now may be yesterday's: its gate was reset, and nothing was sold since."""
         ...
 
     def open(self, scope: str, why: str) -> bool:
@@ -86,5 +128,5 @@ class Gates(Protocol):
         ...
 
     def all(self) -> Iterator[Gate]:
-        """Give every gate that has ever been closed and not forgotten."""
+        """Give every gate that is closed, and the buyer's."""
         ...

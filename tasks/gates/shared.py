@@ -9,21 +9,23 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
 
 from tasks.absence import Absence, named
+from tasks.core.money import dollars
 from tasks.core.outcome import rfc3339
 from tasks.gates.local import LocalPace
-from tasks.gates.port import PACE_SCOPE, Admission, Gate, Heard
+from tasks.gates.port import PACE_SCOPE, Admission, Ask, Gate, Go, Heard
 from tasks.gates.register import Register
-from tasks.gates.store import HOLD_MS, Store
-from tasks.ledger import GateRow
+from tasks.gates.store import HOLD_MS, SILENT_RUN, Store
+from tasks.ledger import GateRow, Reset
 from tasks.ledger.rows import from_ms, to_ms
 
 log = structlog.stdlib.get_logger()
@@ -31,6 +33,8 @@ log = structlog.stdlib.get_logger()
 LONGEST_RETRY_AFTER_S: Final = 30.0
 # How often a store that is away is tried, by one thread of a process at a time.
 TRY_S: Final = 0.5
+# A line that was due so long ago and is not known to be written was swallowed by a crash.
+SWALLOWED_MS: Final = 3_000
 _why_away = named(RedisError)
 
 
@@ -46,47 +50,59 @@ class SharedGates:
     ) -> None:
         self._store = store
         self._register = register
-        self._local = LocalPace(HOLD_MS, monotonic=monotonic)
+        self._local = LocalPace(HOLD_MS, SILENT_RUN, monotonic=monotonic)
         self._absence = Absence("store", monotonic=monotonic)
         self._monotonic = monotonic
         self._trying = threading.Lock()
         self._next_try = 0.0
 
-    def admit(self, scope: str, budget_ms: int) -> Admission:
+    def admit(self, ask: Ask) -> Admission:
         """See `Gates.admit`."""
         ticket = uuid.uuid4().hex
         if self._is_there():
             with suppress(RedisError), self._absence.watch(_why_away):
-                return self._store.admit(scope, ticket, budget_ms)
-        return self._register.ask(scope) or self._local.admit(ticket, budget_ms / 1000)
+                return self._store.admit(ask, ticket)
+        return self._register.ask(ask.scopes) or self._local.admit(ticket, ask.budget_ms / 1000)
 
-    def heard(self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
+    def heard(self, go: Go, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
         """See `Gates.heard`."""
         wish = None if retry_after_s is None else min(retry_after_s, LONGEST_RETRY_AFTER_S)
-        self._local.heard(ticket, heard, wish)
+        self._local.heard(go.ticket, heard, wish)
         if self._absence.on:
             return  # the call's place in the store frees itself when its time is over
         turned = None
         with suppress(RedisError), self._absence.watch(_why_away):
-            turned = self._store.heard(ticket, heard, code=code, reason=reason, retry_after_s=wish)
+            turned = self._store.heard(go.ticket, heard, code=code, reason=reason, retry_after_s=wish)
         match turned:
-            case ("closed", until):
-                log.warning("gate.closed", scope=PACE_SCOPE, code=code, reason=reason, until=_iso(until))
-            case ("opened", since):
+            case ("closed", until, why, words):
+                log.warning("gate.closed", scope=PACE_SCOPE, code=why, reason=words, until=_iso(until))
+            case ("opened", since, _, _):
                 log.info("gate.opened", scope=PACE_SCOPE, since=_iso(since), reason="the buyer answers again")
 
-    def close(self, scope: str, *, code: int | None, reason: str, until: datetime | None) -> bool:
-        """See `Gates.close`. The ledger first: a store that is gone tomorrow must not open a cap."""
+    def close(
+        self, scope: str, *, code: int | None, reason: str, until: datetime | None, probe_s: float | None = None
+    ) -> bool:
+        """See `Gates.close`.
+
+        The store hears of it at once, and the ledger decides: a store that is gone tomorrow must not open a cap.
+        """
         self._open_what_is_over()
-        until_ms = to_ms(until) if until else None
-        row = self._register.close(scope, code, reason, until_ms)
-        if row is None:
-            return False
-        log.warning("gate.closed", scope=scope, code=code, reason=reason, until=_iso(until_ms) if until_ms else None)
-        if self._is_there():
-            with suppress(RedisError), self._absence.watch(_why_away):
-                self._store.put([row])
-        return True
+        draft = self._register.draft(scope, code, reason, to_ms(until) if until else None, probe_s)
+        self._put(draft)
+        new, row = self._register.close(draft)
+        if new:
+            log.warning("gate.closed", scope=scope, code=code, reason=reason, until=_iso(draft.until_ms))
+        # Once more: it may have been closed before, by something else, or been forgotten between the two.
+        self._put(row)
+        return new
+
+    def probed(self, scope: str, after: Callable[[int], float]) -> None:
+        """See `Gates.probed`."""
+        self._put(self._register.probed(scope, after))
+
+    def is_doubtful(self, scope: str) -> bool:
+        """See `Gates.is_doubtful`."""
+        return self._register.is_doubtful(scope)
 
     def open(self, scope: str, why: str) -> bool:
         """See `Gates.open`."""
@@ -101,11 +117,15 @@ class SharedGates:
                     self._store.forget([scope])
         if was_closed:
             log.info("gate.opened", scope=scope, reason=why)
+            if scope != PACE_SCOPE:
+                self._register.sold_again(scope)
         return was_closed
 
     def reset(self) -> list[Gate]:
         """See `Gates.reset`. The store is told again what the ledger knows: it may have been emptied, or away."""
         opened = self._open_what_is_over()
+        self._log(self._register.end_days())
+        self._log(self._register.unlogged(SWALLOWED_MS))
         if self._is_there():
             with suppress(RedisError), self._absence.watch(_why_away):
                 self._tell_the_store()
@@ -120,7 +140,20 @@ class SharedGates:
         yield self._store.pace()
         closed, over = self._register.closed()
         for row in sorted([*closed, *over], key=lambda row: row.scope):
-            yield _gate(row, closed=row in closed, turned_away=row.turned_away + self._store.turned_away(row.scope))
+            turned_away = row.turned_away + self._store.turned_away(row.scope)
+            gate = _gate(row, closed=row in closed, turned_away=turned_away)
+            yield replace(gate, takings=self._register.takings(row))
+        shut = {row.scope for row in closed}
+        for reset in self._register.late():
+            if reset.scope not in shut and reset.opened_ms is not None:
+                late = timedelta(seconds=(reset.opened_ms - reset.ends_ms) // 1000)
+                words = f"the buyer sold again {late} after the reset"
+                yield Gate(reset.scope, closed=False, reason=words, since=from_ms(reset.opened_ms))
+
+    def _put(self, row: GateRow | None) -> None:
+        if row is not None and self._is_there():
+            with suppress(RedisError), self._absence.watch(_why_away):
+                self._store.put([row])
 
     def _is_there(self) -> bool:
         """Whether the store may be asked. One that comes back is told what is closed before anybody asks it."""
@@ -137,7 +170,7 @@ class SharedGates:
         return not self._absence.on
 
     def _tell_the_store(self) -> None:
-        # The store first: a gate that is closed meanwhile is in the ledger before it is here, and is not forgotten.
+        # The store first: what is closed meanwhile, and forgotten here, is put again when the ledger has it (`close`).
         here = self._store.scopes()
         closed, _ = self._register.closed()
         self._store.forget(sorted(here - {row.scope for row in closed}))
@@ -151,28 +184,50 @@ class SharedGates:
             if there:
                 with suppress(RedisError), self._absence.watch(_why_away):
                     turned_away += self._store.turned_away(row.scope)
-            if not self._register.open(row.scope):
+            ended = self._register.end(row, turned_away)
+            if ended is None:
                 continue
             if there:
                 with suppress(RedisError), self._absence.watch(_why_away):
                     self._store.forget([row.scope])
-            gate = _gate(row, closed=False, turned_away=turned_away)
-            log.info(
-                "cap.reset",
-                scope=row.scope,
-                since=_iso(row.since_ms),
-                until=_iso(row.until_ms or 0),
-                turned_away=turned_away,
-            )
+            self._log([ended])
             log.info("gate.opened", scope=row.scope, reason="the buyer's new day")
-            opened.append(gate)
+            opened.append(_gate(row, closed=False, turned_away=turned_away))
         return opened
+
+    def _log(self, resets: Sequence[Reset]) -> None:
+        """Write the lines of days that are over, and remember that they are written."""
+        for reset in resets:
+            sold, payout = reset.takings.sold, dollars(reset.takings.payout_micros)
+            if reset.closed_since_ms is None:
+                log.info("day.closed", day=reset.day, until=_iso(reset.ends_ms), sold=sold, payout=payout)
+            else:
+                log.info(
+                    "cap.reset",
+                    scope=reset.scope,
+                    day=reset.day,
+                    since=_iso(reset.closed_since_ms),
+                    until=_iso(reset.ends_ms),
+                    turned_away=reset.turned_away,
+                    sold=sold,
+                    payout=payout,
+                )
+        if resets:
+            self._register.logged(resets)
 
 
 def _gate(row: GateRow, *, closed: bool, turned_away: int) -> Gate:
-    until = None if row.until_ms is None else from_ms(row.until_ms)
-    return Gate(row.scope, closed, row.code, row.reason, from_ms(row.since_ms), until, turned_away)
+    return Gate(
+        row.scope,
+        closed,
+        row.code,
+        row.reason,
+        since=from_ms(row.since_ms),
+        until=None if row.until_ms is None else from_ms(row.until_ms),
+        turned_away=turned_away,
+        probe_at=None if row.probe_ms is None else from_ms(row.probe_ms),
+    )
 
 
-def _iso(ms: int) -> str:
-    return rfc3339(from_ms(ms))
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(from_ms(ms))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final, Protocol, cast
 
 from redis import Redis
 
-from tasks.gates.port import PACE_SCOPE, Admission, Capped, Gate, Go, Heard, Wait
+from tasks.gates.port import PACE_SCOPE, Admission, Ask, Closed, Gate, Go, Heard, Wait
 from tasks.ledger.rows import GateRow, from_ms
 
-# How long all workers wait after each 1000 or 1100 in a row. The longest keeps a minute of maintenance under 20 calls,
-# and full speed within 5 s of its end.
-HOLD_MS: Final = {Heard.WAIT: (1000, 3000, 4800, 4800), Heard.SLOW: (400, 800, 1600, 3200)}
+# How long all workers wait after each 1000, 1100 or silence in a row. The longest keeps a minute of maintenance under
+# 20 calls, and full speed within 5 s of its end.
+HOLD_MS: Final = {
+    Heard.WAIT: (1000, 3000, 4800, 4800),
+    Heard.NOTHING: (500, 1000, 2000, 4000, 4800),
+    Heard.SLOW: (250, 500, 1000, 2000, 3200),
+}
 COLD_PLACES: Final = 2
 COLD_MS: Final = 300
 IDLE_MS: Final = 2_000
@@ -22,23 +26,49 @@ POLL_MS: Final = 60
 LONGEST_POLL_MS: Final = 600
 NARROW_PLACES: Final = 4
 WIDE_PLACES: Final = 64
+# So many calls without an answer in a row, and no good one for so long, are as good as a 1000; or so many more.
+SILENT_RUN: Final = 10
+SILENT_MS: Final = 1000
+LONG_SILENT_RUN: Final = 30
+# The pace under a rate limit (pace.lua, heard.lua). Of what the buyer took when it refused: where the pace falls to,
+# and where it rests. Seconds until it is there again, and for which it rests. How it grows after that, and while the
+# limit is searched for.
+CUT: Final = 0.9
+REST: Final = 0.97
+RAMP_S: Final = 10
+REST_S: Final = 50
+SHORT_REST_S: Final = 8
+FIRST_STEP: Final = 0.005
+STEP_GROWTH: Final = 1.09
+SEARCH_GROWTH: Final = 1.12
+SLOWEST: Final = 0.5  # calls a second
+FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
+# Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one
+# may come behind another, as a part of their distance.
+SLACK_CALLS: Final = 1
+AHEAD_CALLS: Final = 2
+CLOSEST: Final = 0.75
+
+_CONSTANTS: Final = {
+    name: value for name, value in globals().items() if name.isupper() and isinstance(value, int | float)
+}
 
 
 class Store(Protocol):
     """What all workers of one partner, live or test, know together. Every method may raise `RedisError`."""
 
-    def admit(self, scope: str, ticket: str, budget_ms: int) -> Admission:
-        """Ask for a call that takes at most `budget_ms`, and take its place in flight under `ticket`."""
+    def admit(self, ask: Ask, ticket: str) -> Admission:
+        """Ask for a call, and take its place in flight under `ticket`."""
         ...
 
     def heard(
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
-    ) -> tuple[str, int] | None:
-        """Report a call. Gives ``("closed", until)`` or ``("opened", since)``, in ms, where the pace's gate turned."""
+    ) -> Turned | None:
+        """Report a call. Gives how the buyer's gate turned, where it did."""
         ...
 
     def put(self, rows: Sequence[GateRow]) -> None:
-        """Close these gates here too. One that is closed already keeps its count."""
+        """Close these gates here too. One that is closed already keeps its count and its `since`."""
         ...
 
     def forget(self, scopes: Sequence[str]) -> None:
@@ -54,7 +84,7 @@ class Store(Protocol):
         ...
 
     def pace(self) -> Gate:
-        """Give the gate that 1000 and 1100 close for all."""
+        """Give the gate that maintenance, silence and the rate limit close for all."""
         ...
 
     def open_pace(self) -> bool:
@@ -62,78 +92,104 @@ class Store(Protocol):
         ...
 
 
-class RedisStore:
-    """See `Store`: in Redis or Valkey."""
+Turned = tuple[str, int, int | None, str]
+"""``closed`` with until when, or ``opened`` with since when, in ms; the code and the reason of a closed one."""
 
-    def __init__(self, store: Redis, *, partner_id: str, test: bool) -> None:
+
+class RedisStore:
+    """See `Store`: in Redis or Valkey.
+
+    `ceiling` is the most calls a second, 0 for none. `now_ms` stands in for the server's clock.
+    """
+
+    def __init__(
+        self,
+        store: Redis,
+        *,
+        partner_id: str,
+        test: bool,
+        ceiling: float = 0,
+        now_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._store = store  # decodes what it reads
+        self._ceiling = ceiling
+        self._now = now_ms
         self._prefix = f"pingpost:{partner_id}:{'test' if test else 'live'}:"
-        self._admit = store.register_script(_script("admit.lua"))
-        self._heard = store.register_script(_script("heard.lua"))
+        self._admit = store.register_script(_script("pace.lua", "admit.lua"))
+        self._heard = store.register_script(_script("pace.lua", "heard.lua"))
+        self._put = store.register_script(_script("put.lua"))
         self._pace = f"{self._prefix}pace"
         self._flight = f"{self._prefix}flight"
+        self._room = f"{self._prefix}room"
+        self._leaving = f"{self._prefix}leaving"
         self._scopes = f"{self._prefix}scopes"
 
-    def admit(self, scope: str, ticket: str, budget_ms: int) -> Admission:
+    def admit(self, ask: Ask, ticket: str) -> Admission:
         """See `Store.admit`."""
         answer = self._admit(
-            keys=[self._gate(scope), self._pace, self._flight],
+            keys=[self._pace, self._flight, self._room, self._leaving, *map(self._gate, ask.scopes)],
             args=[
+                self._now(),
                 ticket,
-                budget_ms,
-                COLD_PLACES,
-                COLD_MS,
-                IDLE_MS,
-                POLL_MS,
-                LONGEST_POLL_MS,
-                NARROW_PLACES,
-                WIDE_PLACES,
+                ask.lead_id,
+                int(ask.sells),
+                ask.budget_ms,
+                ask.patience_ms,
+                self._ceiling,
             ],
         )
         match answer:
-            case ["go"]:
-                return Go(ticket)
-            case ["wait", ms, code, reason]:
+            case ["go", began, probed]:
+                return Go(f"{ticket}/{began}", ask.scopes[probed - 1] if probed else None)
+            case ["wait", ms, code, reason, rate]:
+                if rate:
+                    # Each lead that the pace keeps waiting has a time of its own.
+                    return Wait(int(ms) / 1000, f"the pace is {rate} calls a second", _number(code))
                 # A little more than is left, each lead its own: they need not all come at the same moment.
                 spread = 1 + 0.25 * random.random()  # noqa: S311 - chance, not a secret
                 return Wait(int(ms) / 1000 * spread + 0.005, reason or "the buyer is being tried", _number(code))
-            case ["capped", code, reason, until]:
+            case ["closed", place, code, reason, until]:
                 closes = int(float(until))
-                return Capped(scope, _number(code), reason, from_ms(closes) if closes else None)
+                return Closed(ask.scopes[place - 1], _number(code), reason, from_ms(closes) if closes else None)
             case other:
                 raise AssertionError(f"admit.lua answered {other}")
 
     def heard(
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
-    ) -> tuple[str, int] | None:
+    ) -> Turned | None:
         """See `Store.heard`."""
+        ticket, _, began = ticket.partition("/")  # one that was given out without the store has no beginning
         jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
         growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
         answer = self._heard(
             keys=[self._pace, self._flight],
-            args=[ticket, heard.value, code or "", reason, growth, wish, WIDE_PLACES, IDLE_MS, NARROW_PLACES],
+            args=[self._now(), ticket, began or 0, heard.value, code or "", reason, growth, wish, self._ceiling],
         )
-        return (answer[0], int(answer[1])) if answer[0] else None
+        match answer:
+            case ["closed", until, why, words]:
+                return "closed", int(until), _number(why), words
+            case ["opened", since]:
+                return "opened", int(since), None, ""
+        return None
 
     def put(self, rows: Sequence[GateRow]) -> None:
         """See `Store.put`."""
         if not rows:
             return
-        with self._store.pipeline(transaction=True) as pipe:
-            for row in rows:
-                key = self._gate(row.scope)
-                values: dict[str | bytes | bytearray | memoryview[int] | int | float, Any]
-                values = {
-                    "since": row.since_ms,
-                    "until": row.until_ms or 0,
-                    "code": row.code or "",
-                    "reason": row.reason,
-                }
-                pipe.hset(key, mapping=values)
-                pipe.hsetnx(key, "turned_away", 0)
-                pipe.sadd(self._scopes, row.scope)
-            pipe.execute()
+        values = [
+            value
+            for row in rows
+            for value in (
+                row.scope,
+                row.since_ms,
+                row.until_ms or 0,
+                row.code or "",
+                row.reason,
+                row.probe_ms or 0,
+            )
+        ]
+        self._put(keys=[self._scopes, *(self._gate(row.scope) for row in rows)], args=values)
 
     def forget(self, scopes: Sequence[str]) -> None:
         """See `Store.forget`."""
@@ -154,8 +210,10 @@ class RedisStore:
     def pace(self) -> Gate:
         """See `Store.pace`."""
         found = cast("Mapping[str, str]", self._store.hgetall(self._pace))
+        rate = float(found["rate_now"]) if "rate" in found and "rate_now" in found else self._ceiling
+        rate = min(rate, self._ceiling) if self._ceiling else rate
         if "step" not in found:
-            return Gate(PACE_SCOPE, closed=False)
+            return Gate(PACE_SCOPE, closed=False, calls_per_s=rate or None)
         hold = int(found.get("hold", "0"))
         return Gate(
             PACE_SCOPE,
@@ -164,23 +222,28 @@ class RedisStore:
             reason=found.get("reason") or None,
             since=from_ms(int(found["since"])) if "since" in found else None,
             until=from_ms(hold) if hold else None,
+            calls_per_s=rate or None,
         )
 
     def open_pace(self) -> bool:
         """See `Store.open_pace`."""
-        return bool(self._store.delete(self._pace, self._flight))
+        return bool(self._store.delete(self._pace, self._flight, self._room, self._leaving))
 
     def _gate(self, scope: str) -> str:
         return f"{self._prefix}gate:{scope}"
 
     def _now_ms(self) -> int:
+        if now := self._now():
+            return now
         seconds, microseconds = self._store.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def _script(name: str) -> str:
-    return files("tasks.gates").joinpath(name).read_text(encoding="utf-8")
+def _script(*names: str) -> str:
+    """Put scripts together behind this module's constants, by which they are written."""
+    constants = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
+    return constants + "".join(files("tasks.gates").joinpath(name).read_text(encoding="utf-8") for name in names)
 
 
-def _number(text: str) -> int | None:
+def _number(text: Any) -> int | None:
     return int(text) if text else None

@@ -3,7 +3,7 @@
 from tasks.ledger.ledger import Ledger, LedgerError
 from tasks.ledger.migrate import migrate
 from tasks.ledger.moves import Move
-from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reception, Reply, Untold
+from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reception, Reply, Reset, Takings, Untold
 
 __all__ = [
     "Arrival",
@@ -15,6 +15,8 @@ __all__ = [
     "Receipt",
     "Reception",
     "Reply",
+    "Reset",
+    "Takings",
     "Untold",
     "migrate",
 ]

@@ -21,22 +21,51 @@ def now(connection: Connection) -> int:
 def closed(connection: Connection) -> list[GateRow]:
     """Give the gates that are remembered as closed, whether or not their time is over."""
     rows = connection.execute(select(gates).order_by(gates.c.scope))
-    return [GateRow(r.scope, r.code, r.reason, r.since, r.until, r.turned_away) for r in rows]
+    return [
+        GateRow(
+            scope=row.scope,
+            code=row.code,
+            reason=row.reason,
+            since_ms=row.since,
+            until_ms=row.until,
+            turned_away=row.turned_away,
+            heard_ms=row.heard,
+            calendar=row.calendar,
+            probe_ms=row.probe_at,
+            probes=row.probes,
+        )
+        for row in rows
+    ]
 
 
 def close(connection: Connection, gate: GateRow) -> bool:
     """Remember a closed gate. False: it was closed already; it keeps its `since`, and gets the later facts.
 
-    A gate that is closed by hand (`until` is None) stays so until it is opened by hand, whatever closed it before.
+    A gate without an end (`until` is None: closed by hand, or by the account's code) stays so until it is opened by
+    hand, whatever closed it before. One that is closed for a day keeps who is to try it when.
     """
-    values: dict[str, Any] = {"code": gate.code, "reason": gate.reason, "until": gate.until_ms}
+    values: dict[str, Any] = {
+        "code": gate.code,
+        "reason": gate.reason,
+        "until": gate.until_ms,
+        "heard": gate.heard_ms,
+        "calendar": gate.calendar,
+    }
+    probe = {"probe_at": gate.probe_ms, "probes": 0}
     for_a_while = and_(gates.c.scope == gate.scope, gates.c.until.is_not(None))
-    if connection.execute(update(gates).where(for_a_while).values(values)).rowcount:
+    again = values if gate.until_ms is not None else values | probe
+    if connection.execute(update(gates).where(for_a_while).values(again)).rowcount:
         return gate.until_ms is None
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    new = dialect.insert(gates).values(scope=gate.scope, since=gate.since_ms, turned_away=0, **values)
+    new = dialect.insert(gates).values(scope=gate.scope, since=gate.since_ms, turned_away=0, **values, **probe)
     # Not by rowcount, which SQLAlchemy gives of an INSERT on SQLite alone.
     return connection.execute(new.on_conflict_do_nothing().returning(gates.c.scope)).first() is not None
+
+
+def probed(connection: Connection, scope: str, again_ms: int) -> None:
+    """Remember that a lead tried a closed gate in vain, and when the next one may."""
+    tried = {"probe_at": again_ms, "probes": gates.c.probes + 1, "heard": now_ms()}
+    connection.execute(update(gates).where(gates.c.scope == scope).values(tried))
 
 
 def open_(connection: Connection, scope: str) -> bool:

@@ -10,13 +10,15 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tasks.absence import Absence
 from tasks.buyers.port import Exchange
+from tasks.core.caps import Calendar, Day
 from tasks.core.protocol import Call
-from tasks.ledger import closures, frontdoor, moves, outbox, retention, stillness
+from tasks.ledger import closures, frontdoor, limits, moves, outbox, resets, retention, stillness, takings
 from tasks.ledger.away import keeps_from_writing, why_away
 from tasks.ledger.commit import GroupCommit
 from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
+from tasks.ledger.limits import LimitReached, Take, Used
 from tasks.ledger.moves import Move
-from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Untold
+from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reset, Takings, Untold
 from tasks.ledger.schema import leads
 from tasks.ledger.version import require, version
 
@@ -100,9 +102,11 @@ class Ledger:
         """Read a lead as it stands."""
         return self.read(lambda connection: moves.read(connection, lead_id))
 
-    def claim(self, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
+    def claim(
+        self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None
+    ) -> LeadRow | LimitReached | None:
         """Begin a call (`moves.claim`). Durable when it returns."""
-        return self.write(lambda connection: moves.claim(connection, row, call, budget_ms))
+        return self.write(lambda connection: moves.claim(connection, row, call, budget_ms, take))
 
     def move(self, row: LeadRow, step: Move) -> bool:
         """Make a move without a call (`moves.move`)."""
@@ -158,6 +162,56 @@ class Ledger:
     def close_gate(self, gate: GateRow) -> bool:
         """Remember a closed gate (`closures.close`). False: it was closed already."""
         return self.write(lambda connection: closures.close(connection, gate))
+
+    def probed(self, scope: str, again_ms: int) -> None:
+        """Remember that a closed gate was tried in vain (`closures.probed`)."""
+        self.write(lambda connection: closures.probed(connection, scope, again_ms))
+
+    def end_gate(self, gate: GateRow, day: Day) -> Reset | None:
+        """Open a gate whose day is over (`resets.end_gate`). None: somebody else did."""
+        return self.write(lambda connection: resets.end_gate(connection, gate, day))
+
+    def end_days(self, calendar: Calendar) -> list[Reset]:
+        """Keep the buyer's days that are over (`resets.end_days`)."""
+        if not self.read(lambda connection: resets.over(connection, calendar)):
+            return []
+        return self.write(lambda connection: resets.end_days(connection, calendar))
+
+    def unlogged_resets(self, *, older_than_ms: int) -> list[Reset]:
+        """Read resets that a crash may have kept out of the log (`resets.unlogged`)."""
+        return self.read(lambda connection: resets.unlogged(connection, older_than_ms=older_than_ms))
+
+    def mark_resets_logged(self, logged: Sequence[Reset]) -> None:
+        """Remember that resets stand in the log."""
+        self.write(lambda connection: resets.mark_logged(connection, logged))
+
+    def last_resets(self, scopes: Sequence[str]) -> dict[str, Reset]:
+        """Read the last reset of each scope that has one."""
+        return self.read(lambda connection: resets.latest(connection, scopes))
+
+    def late_resets(self, since_ms: int) -> list[Reset]:
+        """Read the resets since then that the buyer was later with (`resets.late`)."""
+        return self.read(lambda connection: resets.late(connection, since_ms))
+
+    def sells(self, scope: str, since_ms: int) -> bool:
+        """Read whether the buyer still buys in this scope (`takings.sells`)."""
+        return self.read(lambda connection: takings.sells(connection, scope, since_ms))
+
+    def other_source_sells(self, subid: str, since_ms: int) -> bool:
+        """Read whether the buyer still buys of another sub source (`takings.other_source_sells`)."""
+        return self.read(lambda connection: takings.other_source_sells(connection, subid, since_ms))
+
+    def takings(self, scope: str, begins_ms: int, ends_ms: int) -> Takings:
+        """Add up what was sold in a scope (`takings.takings`)."""
+        return self.read(lambda connection: takings.takings(connection, scope, begins_ms, ends_ms))
+
+    def limits_used(self, day: str) -> dict[str, Used]:
+        """Read what has been taken from an operator's own limits in a day, by scope."""
+        return self.read(lambda connection: limits.used(connection, day))
+
+    def sold_again(self, scope: str) -> None:
+        """Remember when the buyer sold again (`resets.sold_again`)."""
+        self.write(lambda connection: resets.sold_again(connection, scope))
 
     def open_gate(self, scope: str) -> bool:
         """Forget a gate. False: it was not remembered as closed, so somebody else opened it."""

@@ -19,7 +19,8 @@ from tasks.core.protocol import Call
 from tasks.core.reasons import Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
 from tasks.core.states import State, may_move
-from tasks.ledger import statements
+from tasks.ledger import limits, statements
+from tasks.ledger.limits import LimitReached, Take
 from tasks.ledger.rows import LeadRow, lead_row, micros, storable, to_ms
 from tasks.ledger.schema import attempts, leads
 from tasks.ledger.statements import CLAIMED
@@ -54,12 +55,22 @@ def read(connection: Connection, lead_id: str) -> LeadRow | None:
     return None if row is None else lead_row(row)
 
 
-def claim(connection: Connection, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
-    """Begin a call: committed before its first byte leaves. None where another copy was first, or too late."""
+def claim(
+    connection: Connection, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None
+) -> LeadRow | LimitReached | None:
+    """Begin a call: committed before its first byte leaves. None where another copy was first, or too late.
+
+    What it takes from an operator's own limits is taken with it, or it is not begun.
+    """
     # A ping that a crash cut short may be claimed anew from where it stands; whatever finds `posting` never posts.
     if row.state is not READY[call] and not (call is Call.PING and row.state is State.PINGING):
         raise ForbiddenMove(f"a {call} from {row.state}")
-    claimed = connection.execute(statements.claim(call), _seen(row, budget_ms)).one_or_none()
+    if take is not None and (reached := limits.take(connection, take)) is not None:
+        return reached
+    note = {"its_note": None if take is None else take.note()}
+    claimed = connection.execute(statements.claim(call), _seen(row, budget_ms) | note).one_or_none()
+    if claimed is None and take is not None:
+        limits.undo(connection, take)
     return None if claimed is None else lead_row(claimed)
 
 
@@ -73,7 +84,12 @@ def move(connection: Connection, row: LeadRow, step: Move) -> bool:
     values: dict[str, Any] = {"state": step.target.value, **_storable(step.values)}
     if step.outcome is not None:
         values |= _outcome_columns(step.outcome)
+    keeps_its_place = step.target in (State.SOLD, State.UNKNOWN)
+    if row.taken is not None and not keeps_its_place:
+        values["taken"] = None
     done = connection.execute(statements.move(frozenset(values)), _seen(row, step.due_in_ms) | _new(values))
+    if done.rowcount == 1 and row.taken is not None and not keeps_its_place:
+        limits.give_back(connection, row.taken)
     return done.rowcount == 1
 
 
@@ -91,6 +107,8 @@ def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: M
     second time (its first commit was in doubt), it changes nothing and answers what it answered then.
     """
     kept = move(connection, claimed, step)
+    if kept and claimed.taken is not None and exchange.call is Call.ONE_STEP and isinstance(exchange.answer, Sale):
+        limits.add_payout(connection, claimed.taken, micros(exchange.answer.price) or 0)
     if not kept and (written := _written(connection, claimed, exchange)) is not None:
         return not written.stale
     _append_attempt(connection, claimed, exchange, stale=not kept)

@@ -67,10 +67,19 @@ def _days(zone: ZoneInfo, reset: time, since_ms: int, until_ms: int) -> Iterator
         place, begin = place + 1, end
 
 
+def quoted() -> ColumnElement[int]:
+    """Give a lead's quoted price: its bid's, or the agreed one of a direct post."""
+    agreed = case((leads.c.call == Call.DIRECT_POST.value, leads.c.offered_price))
+    return func.coalesce(leads.c.price_quoted, agreed)
+
+
+def paid() -> ColumnElement[int]:
+    """Give what a sold lead is paid with: the confirmed price, else the quoted one."""
+    return func.coalesce(leads.c.price_confirmed, quoted())
+
+
 def _totals(days: list[tuple[date, int, int, int]]) -> Any:
     calendar = _calendar(days)
-    quoted = func.coalesce(leads.c.price_quoted, case((leads.c.call == Call.DIRECT_POST.value, leads.c.offered_price)))
-    paid = func.coalesce(leads.c.price_confirmed, quoted)
     live = leads.c.test.is_(False)
     sold = and_(live, leads.c.status == Status.SOLD.value)
     possible = and_(
@@ -85,11 +94,11 @@ def _totals(days: list[tuple[date, int, int, int]]) -> Any:
         select(
             *keys,
             func.count().label("number"),
-            _sum(sold, quoted).label("quoted"),
+            _sum(sold, quoted()).label("quoted"),
             _sum(sold, leads.c.price_confirmed).label("confirmed"),
-            _sum(sold, paid).label("payout"),
+            _sum(sold, paid()).label("payout"),
             func.sum(case((possible, 1), else_=0)).label("possible"),
-            _sum(possible, paid).label("possible_payout"),
+            _sum(possible, paid()).label("possible_payout"),
         )
         .join(calendar, and_(leads.c.ended_at >= calendar.c.begins, leads.c.ended_at < calendar.c.ends))
         .where(leads.c.status.is_not(None))

@@ -94,7 +94,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class LeadRow:
-    """A lead as it stands. `read_ms` is the database's time of reading, `read_at` that of `monotonic`, in seconds."""
+    """A lead as it stands. `read_ms` is the database's time of reading, `read_at` that of `monotonic`, in seconds.
+
+    `taken`: what the post under way took of an operator's own limits (`limits.Take.note`).
+    """
 
     lead_id: str
     state: State
@@ -117,6 +120,7 @@ class LeadRow:
     read_ms: int
     fields: Mapping[str, str] = field(repr=False)
     read_at: float
+    taken: str | None = None
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     @property
@@ -143,7 +147,11 @@ class Untold:
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """A closed gate as the ledger remembers it."""
+    """A closed gate as the ledger remembers it.
+
+    One that is closed for a day has when its code was last heard, and the calendar by which its end was reckoned.
+    `probe_ms`: when one lead may try it; `probes` have tried in vain.
+    """
 
     scope: str
     code: int | None
@@ -151,6 +159,35 @@ class GateRow:
     since_ms: int
     until_ms: int | None
     turned_away: int = 0
+    heard_ms: int | None = None
+    calendar: str | None = None
+    probe_ms: int | None = None
+    probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Takings:
+    """What was sold: how many leads, and their payout in micro-dollars (confirmed where that is known, else quoted)."""
+
+    sold: int
+    payout_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A day of the buyer's that is over, in a scope whose gate was closed in it, or (`buyer`) as a whole.
+
+    `opened_ms`: when the buyer sold again, where that was found out by probes after the reset.
+    """
+
+    day: str
+    scope: str
+    begins_ms: int
+    ends_ms: int
+    closed_since_ms: int | None
+    turned_away: int
+    takings: Takings
+    opened_ms: int | None = None
 
 
 def lead_row(row: Any) -> LeadRow:
@@ -177,4 +214,5 @@ def lead_row(row: Any) -> LeadRow:
         read_ms=row.now,
         fields=json.loads(row.content) if row.content else {},
         read_at=time.monotonic(),
+        taken=row.taken,
     )

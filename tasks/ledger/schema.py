@@ -1,7 +1,8 @@
 """The ledger's tables. Money is whole micro-dollars, time is milliseconds since 1970 in UTC by the database's clock.
 
 `leads` is one row a lead and holds its state; `attempts` is append-only, one row an HTTP exchange; `replies` are the
-addresses that asked for an outcome; `refusals` are messages that never became a lead; `gates` outlive the state store.
+addresses that asked for an outcome; `refusals` are messages that never became a lead; `gates` outlive the state store;
+`resets` are the buyer's days that are over; `taken` counts what an operator's own limits allow in a day.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ leads = Table(
     Column("told_at", BigInteger),
     Column("last_code", Integer),  # of the last answer that asked to come again
     Column("last_reason", Text),
+    # What the claim of the call under way took from the operator's own limits: JSON, to give it back from.
+    Column("taken", Text),
 )
 Index("ix_leads_open", leads.c.due_at, sqlite_where=text("status IS NULL"), postgresql_where=text("status IS NULL"))
 Index(
@@ -146,5 +149,36 @@ gates = Table(
     Column("reason", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("until", BigInteger),
+    Column("turned_away", Integer, nullable=False, server_default="0"),
+    Column("heard", BigInteger),  # when the code was last heard: the cap's day is the day of that
+    Column("calendar", String(80)),  # by which `until` was reckoned; an operator may have changed it since
+    Column("probe_at", BigInteger),  # when one lead may try, where that is allowed
+    Column("probes", Integer, nullable=False, server_default="0"),
+)
+
+resets = Table(
+    "resets",
+    metadata,
+    Column("day", String(10), primary_key=True),  # the day that is over, by the date on which it began
+    Column("scope", String(160), primary_key=True),  # of a gate that was closed in it; `buyer`: the day as a whole
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("done_at", BigInteger, nullable=False),
+    Column("closed_since", BigInteger),
+    Column("turned_away", Integer, nullable=False),
+    Column("sold", Integer, nullable=False),
+    Column("payout", BigInteger, nullable=False),
+    Column("logged_at", BigInteger),
+    Column("opened_at", BigInteger),  # when the buyer sold again, where that was not at once
+)
+
+taken = Table(
+    "taken",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("scope", String(160), primary_key=True),
+    Column("pings", Integer, nullable=False, server_default="0"),
+    Column("sales", Integer, nullable=False, server_default="0"),
+    Column("payouts", BigInteger, nullable=False, server_default="0"),
     Column("turned_away", Integer, nullable=False, server_default="0"),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Update, bindparam, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Text, Update, bindparam, insert, select, update
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -51,13 +51,14 @@ def _due() -> ColumnElement[int]:
 
 @cache
 def claim(call: Call) -> Update:
-    """Give the claim of a call. Parameters: its_id, its_state, its_epoch, due_in_ms."""
+    """Give the claim of a call. Parameters: its_id, its_state, its_epoch, due_in_ms, its_note."""
     counter = leads.c.pings if call is Call.PING else leads.c.posts
     values = {
         leads.c.state: CLAIMED[call].value,
         leads.c.epoch: leads.c.epoch + 1,
         leads.c.changed_at: now_ms(),
         leads.c.due_at: _due(),
+        leads.c.taken: bindparam("its_note", type_=Text),
         counter: counter + 1,
     }
     if call.sells:

@@ -15,6 +15,7 @@ from tasks.base import Step
 from tasks.buyers.port import Exchange, Offer
 from tasks.buyers.registry import load_protocol
 from tasks.core.bid import Bid
+from tasks.core.caps import Calendar
 from tasks.core.lead import Flow
 from tasks.core.money import Money
 from tasks.core.protocol import Call
@@ -22,7 +23,7 @@ from tasks.core.reasons import Answer
 from tasks.core.sale import Sale
 from tasks.core.states import State
 from tasks.core.validation import Defaults, read_lead
-from tasks.gates import Admission, Go
+from tasks.gates import Admission, Ask, Go
 from tasks.ledger import Arrival, Ledger, Reply, migrate
 from tasks.services import Rules, Services
 from tests.integration.installation import lead
@@ -51,10 +52,10 @@ class Gates:
 
     on_heard: Callable[[], object] = lambda: None
 
-    def admit(self, scope: str, budget_ms: int) -> Admission:
+    def admit(self, ask: Ask) -> Admission:
         return Go("ticket")
 
-    def heard(self, ticket: str, heard: object, **_: object) -> None:
+    def heard(self, go: Go, heard: object, **_: object) -> None:
         self.on_heard()
 
 
@@ -83,8 +84,7 @@ def standing_in(folder: Path) -> Iterator[Services]:
         post_timeout_s=8,
         partner_id="XYZ",
         cap_scope="category",
-        zone=ZoneInfo("America/New_York"),
-        reset=time(0),
+        calendar=Calendar(ZoneInfo("America/New_York"), time(0)),
         send_floor=False,
         send_price=False,
         retention_days=30,

@@ -8,21 +8,27 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psutil
 import pytest
 from redis import Redis
 
+from ops.sandbox import Sandbox
 from tasks.buyers.registry import load_protocol
+from tasks.core.caps import Calendar
 from tasks.core.lead import Flow, Lead
 from tasks.core.protocol import Call
 from tasks.core.validation import Defaults, read_lead
 from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import Arrival
 from tests.faults.conftest import SELLING, House, flow_of, send
-from tests.integration.installation import lead, wait_for
+from tests.integration.installation import installed, lead, wait_for
+from tests.integration.upstream import Upstream
+from tests.integration.zone import soon
+from workers.places import ledger_default
 
 
 def kill(process: psutil.Process) -> None:
@@ -70,7 +76,7 @@ def test_an_intake_that_is_killed_with_leads_in_its_hands_loses_and_doubles_none
     names = [f"k-door-{number}" for number in range(120)]
     intake = house.installation.part("intake")
     os.kill(intake.pid, signal.SIGSTOP)
-    send(house, *((name, {"zipcode": "60001"}) for name in names))
+    send(house, *((name, {"zipcode": "60001", "deadline_s": 60}) for name in names))
     os.kill(intake.pid, signal.SIGCONT)
     house.wait_for_call("60001", "ping")
 
@@ -111,7 +117,9 @@ def no_beat(house: House) -> Iterator[None]:
 def gates_of(house: House, stack: ExitStack) -> SharedGates:
     """The gates of an installation, as one more worker would see them."""
     store = stack.enter_context(Redis.from_url(_state_url(house), decode_responses=True))
-    return SharedGates(RedisStore(store, partner_id="XYZ", test=False), Register(house.installation.ledger, test=False))
+    calendar = Calendar(ZoneInfo("America/New_York"), time(0))
+    register = Register(house.installation.ledger, calendar, test=False)
+    return SharedGates(RedisStore(store, partner_id="XYZ", test=False), register)
 
 
 def _state_url(house: House) -> str:
@@ -130,6 +138,47 @@ def test_a_cap_opens_by_time_though_beat_is_dead(house: House, no_beat: None):
         wait_for(lambda: not next(g for g in gates.all() if g.scope == "category:16004").closed, 10)
         send(house, ("k-opened", {"numcategory": 16004}))
         assert house.outcome("k-opened")["status"] == "sold"
+
+
+def test_a_beat_that_is_killed_just_before_midnight_leaves_the_reset_to_the_other(tmp_path: Path):
+    """Two plain beats: the buyer's new day begins once, with its day's totals, and leads are sold again."""
+    zone, midnight = soon(tmp_path, 14)
+    capped = {"caps": [{"count": 1}]}
+    with ExitStack() as stack:
+        buyer = stack.enter_context(Sandbox(capped))
+        house = stack.enter_context(installed(tmp_path, buyer, zone, "--no-flower"))
+        spare = {"PINGPOST_DATA": str(tmp_path / "spare")}
+        places = {"PINGPOST_BROKER_URL": house.broker_url, "PINGPOST_LEDGER_URL": ledger_default(house.data)}
+        log = stack.enter_context((tmp_path / "beat.log").open("wb"))
+        second = subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "workers", "beat"],
+            env={**house.environment, **places, **spare},
+            stdout=log,
+            stderr=log,
+        )
+        stack.callback(second.wait, 20)
+        stack.callback(second.kill)
+        wait_for(lambda: b"beat.ready" in (tmp_path / "beat.log").read_bytes(), 20)
+        upstream = Upstream(house.broker_url)
+        stack.callback(upstream.close)
+        assert [one["status"] for one in upstream.sell(lead("b-1"))] == ["sold"]
+        assert [one["status"] for one in upstream.sell(lead("b-2"))] == ["capped"]
+
+        wait_for(lambda: datetime.now(UTC) > midnight - timedelta(seconds=2), 20)
+        house.part("beat").suspend()  # dead to the world, and not started again
+        buyer.new_day()
+
+        reset = house.wait_for_line("cap.reset", scope="category:16001", within_s=20)
+        assert datetime.fromisoformat(reset["timestamp"]) >= midnight
+        assert (reset["sold"], reset["payout"], reset["turned_away"]) == (1, "9.50", 0)
+        assert [one["status"] for one in upstream.sell(lead("b-3"))] == ["sold"]
+        house.wait_for_line("day.closed", sold=1)
+        house.part("beat").resume()
+        ticks = len(house.lines("lead.outcome"))
+        assert [one["status"] for one in upstream.sell(lead("b-4"))] == ["capped"]
+        wait_for(lambda: len(house.lines("lead.outcome")) > ticks, 10)
+        assert len(house.lines("cap.reset")) == 1
+        assert len(house.lines("day.closed")) == 1
 
 
 def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from redis import Redis
 
-from tasks.gates import RedisStore, Register, SharedGates
+from tasks.core.caps import Calendar
+from tasks.gates import Ask, RedisStore, Register, SharedGates
 from tasks.ledger import Ledger, migrate
+
+CALENDAR = Calendar(ZoneInfo("America/New_York"), time(0))
+
+
+def ask(*scopes: str, lead_id: str = "", sells: bool = False, patience_ms: int = 20_000, budget_ms: int = 1000) -> Ask:
+    """A call of a lead that must pass these gates; each without an id is another lead's."""
+    return Ask(lead_id or uuid.uuid4().hex, scopes, budget_ms, patience_ms, sells)
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,9 @@ class Shared:
 
     def gates(self, *, test: bool = False) -> SharedGates:
         """One worker's gates."""
-        return SharedGates(RedisStore(self.store, partner_id="XYZ", test=test), Register(self.ledger, test=test))
+        return SharedGates(
+            RedisStore(self.store, partner_id="XYZ", test=test), Register(self.ledger, CALENDAR, test=test)
+        )
 
 
 @pytest.fixture

@@ -15,12 +15,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from structlog.testing import capture_logs
 
-from tasks.gates import Capped, Go, Heard, RedisStore, Register, SharedGates, Wait
+from tasks.gates import Closed, Go, Heard, RedisStore, Register, SharedGates, Wait
 from tasks.gates.local import CALLS_PER_S, LONGEST_WAIT_S, PLACES, LocalPace
 from tasks.gates.shared import TRY_S
-from tasks.gates.store import HOLD_MS
+from tasks.gates.store import HOLD_MS, SILENT_RUN
 from tasks.ledger import Ledger, migrate
 from tests.faults.proxy import Proxy
+from tests.gates.conftest import CALENDAR, ask
 
 TOMORROW = datetime.now(UTC) + timedelta(hours=9)
 SCOPE = "category:16001"
@@ -71,7 +72,7 @@ def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
             retry=Retry(NoBackoff(), 1),
             socket_timeout=5,
         )
-        register = Register(ledger, test=False)
+        register = Register(ledger, CALENDAR, test=False)
         here = SharedGates(RedisStore(cuttable, partner_id="XYZ", test=False), register, monotonic=clock)
         there = SharedGates(RedisStore(direct, partner_id="XYZ", test=False), register)
         yield Office(line, direct, ledger, clock, here, there)
@@ -86,19 +87,19 @@ def close(gates: SharedGates, until: datetime | None = TOMORROW) -> bool:
 
 
 def hear(gates: SharedGates, ticket: str, heard: Heard) -> None:
-    gates.heard(ticket, heard, code=None, reason="", retry_after_s=None)
+    gates.heard(Go(ticket), heard, code=None, reason="", retry_after_s=None)
 
 
 def test_a_cap_that_is_closed_stays_closed_and_its_leads_are_counted(office: Office):
     """The ledger answers where the store cannot, and both counts are shown in the end."""
     close(office.there)
-    office.here.admit(SCOPE, 1000)
+    office.here.admit(ask(SCOPE))
     office.cut()
 
-    answers = [office.here.admit(SCOPE, 1000) for _ in range(3)]
+    answers = [office.here.admit(ask(SCOPE)) for _ in range(3)]
 
-    assert [type(answer) for answer in answers] == [Capped] * 3
-    assert isinstance(answers[0], Capped)
+    assert [type(answer) for answer in answers] == [Closed] * 3
+    assert isinstance(answers[0], Closed)
     assert answers[0].until is not None
     assert abs(answers[0].until - TOMORROW) < timedelta(seconds=1)
     office.mend()
@@ -109,12 +110,12 @@ def test_a_cap_that_is_met_meanwhile_is_closed_for_all_as_soon_as_the_store_is_b
     """Those who still reach the store would otherwise go on calling."""
     office.cut()
     assert close(office.here)
-    assert isinstance(office.here.admit(SCOPE, 1000), Capped)
+    assert isinstance(office.here.admit(ask(SCOPE)), Closed)
     office.mend()
 
-    assert isinstance(office.here.admit(SCOPE, 1000), Capped)
+    assert isinstance(office.here.admit(ask(SCOPE)), Closed)
 
-    assert isinstance(office.there.admit(SCOPE, 1000), Capped)
+    assert isinstance(office.there.admit(ask(SCOPE)), Closed)
 
 
 def test_a_gate_that_is_opened_meanwhile_is_open_when_the_store_is_back(office: Office):
@@ -122,11 +123,11 @@ def test_a_gate_that_is_opened_meanwhile_is_open_when_the_store_is_back(office: 
     close(office.here)
     office.cut()
     assert office.here.open(SCOPE, "opened by an operator")
-    assert isinstance(office.here.admit(SCOPE, 1000), Go)
+    assert isinstance(office.here.admit(ask(SCOPE)), Go)
     office.mend()
 
-    assert not isinstance(office.here.admit(SCOPE, 1000), Capped)
-    assert not isinstance(office.there.admit(SCOPE, 1000), Capped)
+    assert not isinstance(office.here.admit(ask(SCOPE)), Closed)
+    assert not isinstance(office.there.admit(ask(SCOPE)), Closed)
 
 
 def test_a_store_that_missed_a_gate_hears_of_it_at_the_next_reset(office: Office):
@@ -136,7 +137,7 @@ def test_a_store_that_missed_a_gate_hears_of_it_at_the_next_reset(office: Office
 
     office.there.reset()
 
-    assert isinstance(office.there.admit(SCOPE, 1000), Capped)
+    assert isinstance(office.there.admit(ask(SCOPE)), Closed)
 
 
 def test_a_cap_s_day_that_ends_meanwhile_opens_it_once(office: Office):
@@ -150,7 +151,7 @@ def test_a_cap_s_day_that_ends_meanwhile_opens_it_once(office: Office):
         assert office.there.reset() == []
 
     assert [line["event"] for line in lines].count("cap.reset") == 1
-    assert isinstance(office.here.admit(SCOPE, 1000), Go)
+    assert isinstance(office.here.admit(ask(SCOPE)), Go)
 
 
 def test_one_line_says_that_it_is_away_and_one_that_it_is_back(office: Office):
@@ -158,12 +159,12 @@ def test_one_line_says_that_it_is_away_and_one_that_it_is_back(office: Office):
     with capture_logs() as lines:
         office.cut()
         for _ in range(20):
-            office.here.admit(SCOPE, 1000)
+            office.here.admit(ask(SCOPE))
             office.clock.now += TRY_S / 2
         hear(office.here, "a ticket", Heard.WELL)
         office.mend()
         for _ in range(5):
-            office.here.admit(SCOPE, 1000)
+            office.here.admit(ask(SCOPE))
 
     assert [line["event"] for line in lines] == ["store.away", "store.back"]
     assert lines[0]["reason"] == "ConnectionError"
@@ -175,7 +176,7 @@ def test_without_its_store_a_process_makes_few_calls(office: Office):
     office.cut()
     begun = 0
     for _ in range(1000):
-        answer = office.here.admit(SCOPE, 1000)
+        answer = office.here.admit(ask(SCOPE))
         if isinstance(answer, Go):
             begun += 1
             hear(office.here, answer.ticket, Heard.WELL)
@@ -191,7 +192,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def pace(clock: Clock) -> LocalPace:
-    return LocalPace(HOLD_MS, monotonic=clock)
+    return LocalPace(HOLD_MS, SILENT_RUN, monotonic=clock)
 
 
 def test_few_calls_are_in_flight_and_each_frees_its_place(pace: LocalPace, clock: Clock):
@@ -222,12 +223,26 @@ def test_maintenance_and_limits_hold_the_calls_back_longer_each_time_and_one_cal
         assert isinstance(pace.admit("probe", 5), Go)
         clock.now += 1 / CALLS_PER_S
         assert isinstance(pace.admit("beside it", 5), Wait)
-        pace.heard("probe", Heard.NOTHING, None)
+        pace.heard("probe", Heard.UNASKED, None)
 
     pace.heard("", Heard.WELL, None)
     for number in range(PLACES):
         assert isinstance(pace.admit(str(number), 5), Go)
         clock.now += 1 / CALLS_PER_S
+
+
+def test_a_run_of_silence_is_as_good_as_maintenance(pace: LocalPace, clock: Clock):
+    """A good answer in between ends the run."""
+    for number in range(2 * SILENT_RUN - 1):
+        pace.heard("", Heard.WELL if number == SILENT_RUN - 1 else Heard.NOTHING, None)
+    assert isinstance(pace.admit("after few", 5), Go)
+    clock.now += 1 / CALLS_PER_S
+
+    pace.heard("after few", Heard.NOTHING, None)
+    clock.now += HOLD_MS[Heard.NOTHING][0] / 1000 - 0.01
+    assert isinstance(pace.admit("early", 5), Wait)
+    clock.now += 0.02
+    assert isinstance(pace.admit("then", 5), Go)
 
 
 def test_the_buyer_s_own_wish_holds_the_calls_back_longer(pace: LocalPace, clock: Clock):

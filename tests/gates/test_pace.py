@@ -6,24 +6,25 @@ from structlog.testing import capture_logs
 
 from tasks.gates import Go, Heard, SharedGates, Wait
 from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, WIDE_PLACES
+from tests.gates.conftest import ask
 
 SCOPE = "category:16001"
 
 
 def hear(gates: SharedGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
     code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
-    gates.heard(ticket.ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
+    gates.heard(ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
 
 
 def go(gates: SharedGates) -> Go:
-    answer = gates.admit(SCOPE, 5000)
+    answer = gates.admit(ask(SCOPE))
     assert isinstance(answer, Go)
     return answer
 
 
 def burst(shared, size: int) -> list[Go]:
     """Ask for so many calls at once, and give those that may go."""
-    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(size)]
+    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(size)]
     return [answer for answer in answers if isinstance(answer, Go)]
 
 
@@ -33,7 +34,7 @@ def pass_the_hold(shared) -> None:
 
 
 def test_a_buyer_that_has_not_answered_of_late_is_tried_by_few_calls_at_once(shared):
-    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(20)]
+    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(20)]
 
     assert sum(isinstance(answer, Go) for answer in answers) == COLD_PLACES
     assert all(answer.seconds < 0.2 for answer in answers if isinstance(answer, Wait))
@@ -73,14 +74,14 @@ def test_a_way_that_is_no_longer_used_narrows_again(shared):
 def test_leads_that_wait_for_a_place_come_again_the_later_the_more_they_are(shared):
     hear(shared.gates(), go(shared.gates()), Heard.WELL)
     tickets = burst(shared, NARROW_PLACES)
-    waits = [shared.gates().admit(SCOPE, 5000).seconds for _ in range(1000)]
+    waits = [shared.gates().admit(ask(SCOPE)).seconds for _ in range(1000)]
     assert max(waits[:8]) < 0.1
     assert min(waits[-8:]) >= LONGEST_POLL_MS / 1000
     assert max(waits) < 1.4 * LONGEST_POLL_MS / 1000
 
     hear(shared.gates(), tickets[0], Heard.NOTHING)
     go(shared.gates())
-    assert shared.gates().admit(SCOPE, 5000).seconds < 0.1
+    assert shared.gates().admit(ask(SCOPE)).seconds < 0.1
 
 
 def test_a_wish_to_come_back_at_once_is_granted_once(shared):
@@ -88,7 +89,7 @@ def test_a_wish_to_come_back_at_once_is_granted_once(shared):
     waits = []
     for _ in range(5):
         hear(shared.gates(), go(shared.gates()), Heard.WAIT, retry_after_s=0)
-        waits.append(shared.gates().admit(SCOPE, 5000).seconds)
+        waits.append(shared.gates().admit(ask(SCOPE)).seconds)
         pass_the_hold(shared)
 
     assert 0.08 < waits[0] < 0.15
@@ -100,7 +101,7 @@ def test_maintenance_stops_every_worker_after_the_first_answer(shared):
     with capture_logs() as lines:
         hear(shared.gates(), go(shared.gates()), Heard.WAIT)
 
-    answer = shared.gates().admit(SCOPE, 5000)
+    answer = shared.gates().admit(ask(SCOPE))
     assert isinstance(answer, Wait)
     assert answer.code == 1000
     assert 0.9 * HOLD_MS[Heard.WAIT][0] / 1000 < answer.seconds < 1.4 * HOLD_MS[Heard.WAIT][0] / 1000
@@ -111,7 +112,7 @@ def test_after_a_hold_one_call_tries_and_the_others_wait(shared):
     hear(shared.gates(), go(shared.gates()), Heard.WAIT)
     pass_the_hold(shared)
 
-    answers = [shared.gates().admit(SCOPE, 5000) for _ in range(10)]
+    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(10)]
 
     assert [type(answer) for answer in answers] == [Go] + [Wait] * 9
 
@@ -120,7 +121,7 @@ def test_each_failed_try_makes_the_hold_longer_up_to_a_bound(shared):
     waits = []
     for _ in range(6):
         hear(shared.gates(), go(shared.gates()), Heard.WAIT)
-        answer = shared.gates().admit(SCOPE, 5000)
+        answer = shared.gates().admit(ask(SCOPE))
         assert isinstance(answer, Wait)
         waits.append(answer.seconds)
         pass_the_hold(shared)
@@ -132,9 +133,9 @@ def test_each_failed_try_makes_the_hold_longer_up_to_a_bound(shared):
 def test_calls_that_were_in_flight_together_make_one_hold_not_several(shared):
     first, second = go(shared.gates()), go(shared.gates())
     hear(shared.gates(), first, Heard.WAIT)
-    before = shared.gates().admit(SCOPE, 5000)
+    before = shared.gates().admit(ask(SCOPE))
     hear(shared.gates(), second, Heard.WAIT)
-    after = shared.gates().admit(SCOPE, 5000)
+    after = shared.gates().admit(ask(SCOPE))
 
     assert isinstance(before, Wait)
     assert isinstance(after, Wait)
@@ -143,13 +144,13 @@ def test_calls_that_were_in_flight_together_make_one_hold_not_several(shared):
 
 def test_the_buyer_s_own_wish_is_heard_and_bounded(shared):
     hear(shared.gates(), go(shared.gates()), Heard.SLOW, retry_after_s=7)
-    answer = shared.gates().admit(SCOPE, 5000)
+    answer = shared.gates().admit(ask(SCOPE))
     assert isinstance(answer, Wait)
     assert 6.9 < answer.seconds < 9
 
     pass_the_hold(shared)
     hear(shared.gates(), go(shared.gates()), Heard.SLOW, retry_after_s=86_400)
-    answer = shared.gates().admit(SCOPE, 5000)
+    answer = shared.gates().admit(ask(SCOPE))
     assert isinstance(answer, Wait)
     assert answer.seconds < 38
 
@@ -164,7 +165,7 @@ def test_good_answers_after_a_hold_widen_the_way_until_it_is_open(shared):
             tries += 1
             assert 2 ** (tries - 1) < WIDE_PLACES
 
-    assert all(isinstance(shared.gates().admit(SCOPE, 5000), Go) for _ in range(WIDE_PLACES * 2))
+    assert all(isinstance(shared.gates().admit(ask(SCOPE)), Go) for _ in range(WIDE_PLACES * 2))
 
 
 def test_a_good_answer_to_a_call_from_before_the_hold_does_not_end_it(shared):
@@ -172,17 +173,17 @@ def test_a_good_answer_to_a_call_from_before_the_hold_does_not_end_it(shared):
     hear(shared.gates(), early, Heard.WAIT)
     hear(shared.gates(), late, Heard.WELL)
 
-    assert isinstance(shared.gates().admit(SCOPE, 5000), Wait)
+    assert isinstance(shared.gates().admit(ask(SCOPE)), Wait)
 
 
 def test_no_answer_frees_the_place_and_changes_nothing(shared):
     tickets = [go(shared.gates()) for _ in range(COLD_PLACES)]
-    assert isinstance(shared.gates().admit(SCOPE, 5000), Wait)
+    assert isinstance(shared.gates().admit(ask(SCOPE)), Wait)
 
     for ticket in tickets:
         hear(shared.gates(), ticket, Heard.NOTHING)
 
-    assert isinstance(shared.gates().admit(SCOPE, 5000), Go)
+    assert isinstance(shared.gates().admit(ask(SCOPE)), Go)
 
 
 def test_an_operator_ends_a_hold_by_hand(shared):
@@ -190,4 +191,4 @@ def test_an_operator_ends_a_hold_by_hand(shared):
 
     assert shared.gates().open("buyer", "by hand")
 
-    assert isinstance(shared.gates().admit(SCOPE, 5000), Go)
+    assert isinstance(shared.gates().admit(ask(SCOPE)), Go)

@@ -34,11 +34,12 @@ def told(house: House) -> dict[str, Outcome]:
         lead("m-sold-2", numcategory="16002"),
         lead("m-rejected", zipcode="05000"),
         lead("m-rejected-post", zipcode="05001"),
-        lead("m-blocked", zipcode="02000"),
         lead("m-expired", zipcode="00500", deadline_s=1.5),
         lead("m-invalid", zipcode="123", transfer_type=7, shoesize=44),
     ]
     told = house.upstream.sell(*together)
+    # Another source has just been sold from: the buyer's 2000 closes the gate of this one alone.
+    told += house.upstream.sell(lead("m-blocked", zipcode="02000", subid="closed"))
     for lead_id in ("m-last-of-the-day", "m-capped", "m-capped-2"):
         told += house.upstream.sell(lead(lead_id, numcategory=16005))
         if lead_id == "m-capped":

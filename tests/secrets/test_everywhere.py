@@ -75,12 +75,18 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         leads = [
             lead(f"e-{flow}-{zipcode}", flow=flow, zipcode=zipcode, deadline_s=3)
             for flow in ("ping_post", "one_step")
-            for zipcode in WAYS
+            for zipcode, way in WAYS.items()
+            if way != "blocked"
         ]
         leads.append(lead("e-refused", flow="direct_post", zipcode=NOBODY_HOME, deadline_s=3, price="5.00"))
         upstream.send_raw(JUNK)
         upstream.send(INVALID)
-        outcomes = {outcome["lead_id"]: outcome for outcome in upstream.sell(*leads)}
+        told_ = upstream.sell(*leads)
+        # Last, from a source of their own, which the buyer's 2000 closes.
+        blocked = next(zipcode for zipcode, way in WAYS.items() if way == "blocked")
+        for flow in ("ping_post", "one_step"):
+            told_ += upstream.sell(lead(f"e-{flow}-{blocked}", flow=flow, zipcode=blocked, subid=flow, deadline_s=3))
+        outcomes = {outcome["lead_id"]: outcome for outcome in told_}
         installation.wait_for_line("lead.buried")
         broker = redis.Redis.from_url(
             installation.broker_url.replace("redis+socket://", "unix://").replace("virtual_host=", "db=")

@@ -15,10 +15,12 @@ from sqlalchemy.exc import OperationalError
 
 from tasks.buyers.port import Exchange
 from tasks.core.bid import Bid
+from tasks.core.caps import Calendar, Day
 from tasks.core.protocol import Call
 from tasks.core.sale import Sale
 from tasks.core.states import State, may_move
-from tasks.ledger import Arrival, GateRow, LeadRow, Move, Receipt, Reception, Reply, Untold
+from tasks.ledger import Arrival, GateRow, LeadRow, Move, Receipt, Reception, Reply, Reset, Takings, Untold
+from tasks.ledger.limits import Take
 from tasks.ledger.moves import READY, ForbiddenMove
 from tasks.ledger.rows import money, to_ms
 from tasks.ledger.statements import CLAIMED
@@ -75,6 +77,7 @@ class ModelLedger:
         self.attempts: list[Attempt] = []
         self.replies: dict[str, list[Waiting]] = {}
         self.gates: dict[str, GateRow] = {}
+        self.resets: dict[tuple[str, str], Reset] = {}
         self.touched: set[str] = set()
         self.away = False
         self.loses_answer = False  # of the next write
@@ -191,7 +194,7 @@ class ModelLedger:
         row = self.rows[seen.lead_id]
         return row if (row.state, row.epoch) == (seen.state, seen.epoch) else None
 
-    def claim(self, row: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
+    def claim(self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None) -> LeadRow | None:
         if row.state is not READY[call] and not (call is Call.PING and row.state is State.PINGING):
             raise ForbiddenMove(f"a {call} from {row.state}")
         return self._transact(f"claim {call}", lambda: self._claim(row, call, budget_ms))
@@ -337,8 +340,54 @@ class ModelLedger:
             return True
         if known.until_ms is None:
             return False
-        self.gates[gate.scope] = replace(gate, since_ms=known.since_ms, turned_away=known.turned_away)
+        kept = {"since_ms": known.since_ms, "turned_away": known.turned_away}
+        if gate.until_ms is not None:
+            kept |= {"probe_ms": known.probe_ms, "probes": known.probes}
+        self.gates[gate.scope] = replace(gate, **kept)
         return gate.until_ms is None
+
+    def probed(self, scope: str, again_ms: int) -> None:
+        def try_again() -> None:
+            if scope in self.gates:
+                known = self.gates[scope]
+                tried = {"probe_ms": again_ms, "probes": known.probes + 1, "heard_ms": self._clock.ms}
+                self.gates[scope] = replace(known, **tried)
+
+        self._transact("probed", try_again)
+
+    def end_gate(self, gate: GateRow, day: Day) -> Reset | None:
+        return self._transact("end_gate", lambda: self._end_gate(gate, day))
+
+    def _end_gate(self, gate: GateRow, day: Day) -> Reset | None:
+        if self.gates.pop(gate.scope, None) is None or (day.date.isoformat(), gate.scope) in self.resets:
+            return None
+        begins, ends = to_ms(day.begins), to_ms(day.ends)
+        brought = Takings(0, 0)
+        reset = Reset(day.date.isoformat(), gate.scope, begins, ends, gate.since_ms, gate.turned_away, brought)
+        self.resets[reset.day, reset.scope] = reset
+        return reset
+
+    def end_days(self, calendar: Calendar) -> list[Reset]:
+        return []
+
+    def unlogged_resets(self, *, older_than_ms: int) -> list[Reset]:
+        return []
+
+    def mark_resets_logged(self, logged: Sequence[Reset]) -> None:
+        self._transact("mark_resets_logged", lambda: None)
+
+    def last_resets(self, scopes: Sequence[str]) -> dict[str, Reset]:
+        found = sorted(self.resets.values(), key=lambda reset: reset.ends_ms)
+        return self._transact("last_resets", lambda: {it.scope: it for it in found if it.scope in scopes}, writes=False)
+
+    def sells(self, scope: str, since_ms: int) -> bool:
+        return self._transact("sells", lambda: False, writes=False)
+
+    def other_source_sells(self, subid: str, since_ms: int) -> bool:
+        return self._transact("other_source_sells", lambda: False, writes=False)
+
+    def sold_again(self, scope: str) -> None:
+        self._transact("sold_again", lambda: None)
 
     def open_gate(self, scope: str) -> bool:
         return self._transact("open_gate", lambda: self.gates.pop(scope, None) is not None)

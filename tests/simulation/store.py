@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from redis.exceptions import ConnectionError as StoreAway
 
-from tasks.gates import Admission, Capped, Gate, Go, Heard, Wait
+from tasks.gates import Admission, Ask, Closed, Gate, Go, Heard, Wait
 from tasks.gates.port import PACE_SCOPE
+from tasks.gates.store import Turned
 from tasks.ledger import GateRow
 from tasks.ledger.rows import from_ms
 from tests.simulation.strands import Clock, effect
@@ -36,28 +38,35 @@ class ModelStore:
         """Be emptied, as a store without a disk is by a restart."""
         self.closed, self._flight, self._hold = {}, {}, 0
 
-    def admit(self, scope: str, ticket: str, budget_ms: int) -> Admission:
+    def admit(self, ask: Ask, ticket: str) -> Admission:
         self._ask("admit")
         now = self._clock.ms
-        gate = self.closed.get(scope)
-        if gate is not None and (gate.until_ms is None or gate.until_ms > now):
-            return Capped(scope, gate.code, gate.reason, from_ms(gate.until_ms) if gate.until_ms else None)
+        probes = None
+        for scope in ask.scopes:
+            gate = self.closed.get(scope)
+            if gate is None or (gate.until_ms is not None and gate.until_ms <= now):
+                continue
+            if gate.probe_ms is None or gate.probe_ms > now or probes:
+                return Closed(scope, gate.code, gate.reason, from_ms(gate.until_ms) if gate.until_ms else None)
+            probes = scope
         self._flight = {flying: until for flying, until in self._flight.items() if until > now}
         if self._hold > now:
             return Wait((self._hold - now) / 1000, "all wait", 1000)
         if len(self._flight) >= PLACES:
             return Wait(0.1, "the buyer is being tried")
-        self._flight[ticket] = now + budget_ms
-        return Go(ticket)
+        self._flight[ticket] = now + ask.budget_ms
+        if probes:
+            self.closed[probes] = replace(self.closed[probes], probe_ms=now + ask.budget_ms)
+        return Go(ticket, probes)
 
     def heard(
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
-    ) -> tuple[str, int] | None:
+    ) -> Turned | None:
         self._ask("heard")
         self._flight.pop(ticket, None)
         if heard in (Heard.WAIT, Heard.SLOW):
             self._hold = self._clock.ms + 500
-            return "closed", self._hold
+            return "closed", self._hold, code, reason
         return None
 
     def put(self, rows: Sequence[GateRow]) -> None:

@@ -21,6 +21,7 @@ import structlog
 from tasks import upkeep
 from tasks.away import BROKER_AWAY
 from tasks.buyers.registry import load_protocol
+from tasks.core.caps import Calendar
 from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
@@ -55,8 +56,7 @@ _RULES: Final = Rules(
     post_timeout_s=8,
     partner_id="XYZ",
     cap_scope="category",
-    zone=ZoneInfo("America/New_York"),
-    reset=time(0),
+    calendar=Calendar(ZoneInfo("America/New_York"), time(0)),
     send_floor=False,
     send_price=False,
     retention_days=30,
@@ -240,7 +240,9 @@ class World:
     # Processes
 
     def _process(self, name: str) -> Process:
-        gates = SharedGates(self.store, Register(self.ledger, test=False), monotonic=self.clock.monotonic)  # type: ignore[arg-type]  # the model stands in
+        gates = SharedGates(
+            self.store, Register(self.ledger, _RULES.calendar, test=False), monotonic=self.clock.monotonic
+        )  # type: ignore[arg-type]  # the model stands in
         services = Services(
             ledger=self.ledger,  # type: ignore[arg-type]  # the model stands in for the class
             buyer=self.buyer,

@@ -44,7 +44,7 @@ def command(since: datetime | None, until: datetime | None, *, as_json: bool) ->
         settings = load()
     except SettingsError as wrong:
         refuse("report", str(wrong), BAD_SETTINGS)
-    zone, reset = ZoneInfo(settings.buyer_timezone), time.fromisoformat(settings.buyer_reset.rjust(5, "0"))
+    zone, reset = ZoneInfo(settings.buyer_timezone), time.fromisoformat(settings.buyer_reset)
     last = until.date() if until else buyer_day(datetime.now(UTC), zone, reset)
     first = since.date() if since else last - timedelta(days=6)
     if first > last:
