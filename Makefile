@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos rolling lint lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling bounds lint lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ simulate: install-dev ## run a hundred thousand schedules of the simulated insta
 
 rolling: install-dev ## restart every part in turn under 50 leads a second, and tell what it cost (BROKER)
 	$(BIN)/python -m tests.chaos.rolling $(if $(BROKER),--broker $(BROKER))
+
+bounds: install-dev ## meet the buyer's caps, maintenance and rate limit, and own limits, at full size (TRIAL, TIMES)
+	$(BIN)/python -m tests.bounds $(TRIAL) $(if $(TIMES),--times $(TIMES))
 
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .

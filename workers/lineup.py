@@ -77,7 +77,7 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
         Part(
             "intake",
             (sys.executable, "-m", "workers.cli", "intake"),
-            env,
+            {**env, f"{PREFIX}METRICS_PORT": str(settings.metrics_port)},
             ready_event="intake.ready",
             stop_rank=INTAKE,
         )
@@ -111,6 +111,8 @@ def _environment(data: Path, places: Places, choice: Choice) -> dict[str, str]:
         # Our own pipe reads their lines, whatever we ourselves write to.
         f"{PREFIX}LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
+        # One port, one part.
+        f"{PREFIX}METRICS_PORT": "0",
     }
     if choice.concurrency is not None:
         env[f"{PREFIX}CONCURRENCY"] = str(choice.concurrency)

@@ -36,6 +36,7 @@ def command() -> None:
     except SettingsError as wrong:
         click.echo(f"pingpost intake: {wrong}", err=True)
         sys.exit(2)
+    from workers import metrics  # noqa: PLC0415
     from workers.celery import app  # noqa: PLC0415 - it reads the settings when it is imported
     from workers.logging import configure  # noqa: PLC0415
 
@@ -43,6 +44,7 @@ def command() -> None:
     try:
         app.wiring.require_endpoints()
         intake = _compose(app.wiring)
+        end_metrics = metrics.serve(settings, {"gates": metrics.gates_of(app.wiring.gates)})
     except SettingsError as wrong:
         click.echo(f"pingpost intake: {wrong}", err=True)
         sys.exit(2)
@@ -53,7 +55,10 @@ def command() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    intake.run(stop)
+    try:
+        intake.run(stop)
+    finally:
+        end_metrics()
 
 
 def _compose(wiring: Wiring) -> Intake:
