@@ -37,7 +37,7 @@ SIDE_BY_SIDE ?= 4
 
 test: install-dev ## run every test, on every broker and database at hand
 	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing
-	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --numprocesses $(SIDE_BY_SIDE) --dist loadfile
+	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --numprocesses $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 
 simulate: install-dev ## run a hundred thousand schedules of the simulated installation (SCHEDULES, SEED)
 	$(BIN)/python -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED))

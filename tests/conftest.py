@@ -29,6 +29,34 @@ settings.register_profile("pingpost", deadline=None, suppress_health_check=[Heal
 settings.load_profile("pingpost")
 
 
+# Files are handed out to the processes of a run in their order: those that take a minute and more begin first, so that
+# none of them is what all others wait for at the end.
+LONG = (
+    "chaos/test_rolling.py",
+    "chaos/test_chaos.py",
+    "bounds/test_bounds.py",
+    "faults/test_stops.py",
+    "secrets/test_everywhere.py",
+    "gates/test_stream.py",
+    "faults/test_maintenance.py",
+    "faults/test_kills.py",
+    "compose/test_services.py",
+    "faults/test_broker_alarm.py",
+    "faults/test_broker_faults.py",
+    "integration/test_watching.py",
+    "faults/test_restore.py",
+    "frontdoor/test_submit.py",
+    "faults/test_absences.py",
+    "simulation/test_simulation.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(LONG)))
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A command that is called inside a test's process sets logging up for itself, and for nobody after it."""

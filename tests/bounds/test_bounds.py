@@ -31,5 +31,5 @@ def test_maintenance_costs_few_calls_and_is_over_for_us_soon_after_its_end(tmp_p
 
 def test_a_rate_limit_is_found_and_kept_to(tmp_path: Path):
     """As the buyer counts."""
-    trial = pace(tmp_path, workers=2, seconds=45)
+    trial = pace(tmp_path, workers=2, seconds=45, demand=24)
     assert trial.faults == (), trial.facts

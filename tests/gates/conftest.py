@@ -19,7 +19,7 @@ from tasks.ledger import Ledger, migrate
 CALENDAR = Calendar(ZoneInfo("America/New_York"), time(0))
 
 
-def ask(*scopes: str, lead_id: str = "", sells: bool = False, patience_ms: int = 20_000, budget_ms: int = 1000) -> Ask:
+def ask(*scopes: str, lead_id: str = "", sells: bool = False, patience_ms: int = 20_000, budget_ms: int = 5000) -> Ask:
     """A call of a lead that must pass these gates; each without an id is another lead's."""
     return Ask(lead_id or uuid.uuid4().hex, scopes, budget_ms, patience_ms, sells)
 

@@ -9,10 +9,8 @@ from typing import NoReturn
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from workers import settings as configuration
 from workers.embedded import EmbeddedError
@@ -21,10 +19,12 @@ from workers.house import AlreadyUp, House, HouseError
 from workers.lineup import Choice
 from workers.logging import Redaction, secrets_of
 from workers.output import Lines, LogFiles
-from workers.part import PartFailed
+from workers.part import Part, PartFailed
 from workers.ports import LOOPBACK, is_free, pick_port
+from workers.screen import screen
 from workers.services import Wiring
-from workers.settings import Settings, SettingsError
+from workers.settings import PREFIX, Settings, SettingsError
+from workers.watching import Troubles, Watch
 
 FLOWER_PORT = 5555
 FAILED, BAD_SETTINGS, ALREADY_UP = 1, 2, 3
@@ -114,22 +114,42 @@ def _run(settings: Settings, choice: Choice, *, plain: bool) -> bool:
         return asyncio.run(house.run())
     logs = make_private(settings.data) / "logs"
     with LogFiles(logs, Redaction(frozenset(), secrets_of(settings))) as files:
-        house = House(settings, choice, files.log, files.take)
-        with Live(get_renderable=lambda: _screen(house, logs), console=Console(), refresh_per_second=4):
-            return asyncio.run(house.run())
+        watched = _Watched(settings, files, logs)
+        house = watched.house = House(settings, choice, files.log, watched.take)
+        try:
+            with Live(get_renderable=watched.screen, console=Console(), refresh_per_second=2):
+                return asyncio.run(house.run())
+        finally:
+            watched.end()
 
 
-_COLOURS = {"ready": "green", "starting": "yellow", "waiting": "red", "stopping": "yellow", "stopped": "dim"}
+class _Watched:
+    """A house, and what is seen of it."""
 
+    house: House
 
-def _screen(house: House, logs: Path) -> Table:
-    screen = Table.grid(padding=(0, 3))
-    parts = dict(house.supervisor.parts) if house.supervisor else {}
-    for name, kept in parts.items():
-        again = f"started {kept.starts} times" if kept.starts > 1 else ""
-        screen.add_row(f"[bold]{name}", f"[{_COLOURS[kept.state]}]{kept.state}", str(kept.pid or ""), again)
-    if house.ready:
-        screen.add_row()
-        for name, place in {**house.facts(), "logs": str(logs)}.items():
-            screen.add_row(f"[bold]{name}", Text(place))
-    return screen
+    def __init__(self, settings: Settings, files: LogFiles, logs: Path) -> None:
+        self._settings, self._files, self._logs = settings, files, logs
+        self._troubles = Troubles()
+        self._watch: Watch | None = None
+
+    def take(self, part: Part, lines: list[bytes]) -> None:
+        """Pass a part's lines on to its file, and remember what is wrong."""
+        self._files.take(part, lines)
+        self._troubles.take(part.name, lines)
+
+    def screen(self) -> RenderableType:
+        """Give the screen as it is now; the first look is taken as soon as everything is ready."""
+        if self.house.ready and self._watch is None and self.house.places is not None:
+            known = {name.removeprefix(PREFIX).lower(): url for name, url in self.house.places.environment().items()}
+            self._watch = Watch(self._settings.model_copy(update=known))
+            self._watch.start()
+        kept = self.house.supervisor.parts.values() if self.house.supervisor else ()
+        parts = [(one.part.name, one.state, one.pid, one.starts) for one in kept]
+        places = {**self.house.facts(), "logs": str(self._logs)} if self.house.ready else {}
+        return screen(parts, places, self._watch.look if self._watch else None, self._troubles)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._watch is not None:
+            self._watch.end()
