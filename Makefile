@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos rolling bounds lint lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling bounds lint docs lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ lint: install-dev ## style, types and import contracts
 
 chaos: install-dev ## break everything under load on both brokers, and compare four books (BROKER, LEADS, SEED)
 	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
+
+docs: install ## write the documents that are made from data (ops/log-lines.md)
+	$(BIN)/python -m ops.log_lines
 
 lock: ## make the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q ops/requirements/build.in -o ops/requirements/build.txt

@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
 
 from tasks.buyers.registry import load_protocol
 from tasks.core.lead import Flow
 from tasks.core.protocol import Protocol
 from tasks.core.validation import Defaults
+from tests.declared import held_to_what_is_declared
 from tests.servers.need import missing
 from tests.servers.postgresql import URL_VARIABLE as POSTGRESQL_VARIABLE
 from tests.servers.postgresql import NoPostgresql, start_postgresql
@@ -58,11 +58,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """A command that is called inside a test's process sets logging up for itself, and for nobody after it."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+def undeclared_lines() -> Iterator[list[str]]:
+    """What a test logs in this process is declared. A command that sets logging up in it does so for nobody else."""
+    with held_to_what_is_declared() as faults:
+        yield faults
+    assert faults == [], "see tasks/events.toml"
 
 
 @pytest.fixture(scope="session")

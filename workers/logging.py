@@ -1,7 +1,7 @@
 """One JSON object a line on standard output: ours, Celery's and every library's, in the same shape.
 
 What must never be logged is taken out at the last moment, whoever logged it: fields that hold identity or secrets by
-name, and the key wherever it stands in a text.
+name, and the key wherever it stands in a text. Each line of ours is held against its declaration (`tasks/events.toml`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from tasks.buyers.registry import load_protocol
+from tasks.events import MARK, Declaration, declaration
 from workers.full_disk import LogStream
 from workers.settings import TEST_KEY, Settings
 
@@ -34,6 +35,10 @@ QUIET: Final = {
     "asyncio": logging.WARNING,
 }
 MASK: Final = "***"
+
+
+class UndeclaredLine(Exception):
+    """A line of ours that does not fit `tasks/events.toml`: mend the line, or declare it. The text tells no value."""
 
 
 class Redaction:
@@ -59,6 +64,30 @@ class Redaction:
         return text
 
 
+class Declared:
+    """A structlog processor: a line of ours is as `events.toml` declares it.
+
+    One that is not is marked (``undeclared`` names what does not fit) and goes on whole: no line is lost for it, and no
+    sale fails. `raises` is for those who write the code.
+    """
+
+    def __init__(self, declared: Declaration, *, raises: bool = False) -> None:
+        self._declared = declared
+        self._raises = raises
+
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
+        """Mark what does not fit.
+
+        Raises:
+            UndeclaredLine: it does not fit, and `raises`.
+        """
+        if faults := self._declared.faults(event):
+            if self._raises:
+                raise UndeclaredLine(f"{event['event']}: {', '.join(faults)}")
+            event[MARK] = faults
+        return event
+
+
 def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
     """Leave out what is not known."""
     for name in [name for name, value in event.items() if value is None]:
@@ -69,6 +98,7 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
 def configure(settings: Settings) -> None:
     """Set logging up for this process, once, before anything is logged."""
     redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets_of(settings))
+    declared = Declared(declaration(), raises=settings.log_undeclared == "raise")
     as_json = settings.log_format == "json" or (settings.log_format is None and not sys.stdout.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -80,7 +110,7 @@ def configure(settings: Settings) -> None:
     last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
     level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, last],
+        processors=[*shared, structlog.processors.format_exc_info, declared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # What it uses of a file is write and flush.
         logger_factory=structlog.WriteLoggerFactory(LogStream(sys.stdout)),  # type: ignore[arg-type]  # see above
@@ -128,6 +158,7 @@ def _route_the_standard_library(shared: list[Any], last: Any, level: int) -> Non
 
 def _named_exception(_logger: Any, _method: str, event: Event) -> Event:
     info = event.pop("exc_info", None)
+    event.pop("stack_info", None)
     if isinstance(info, tuple) and info[0] is not None:
         event["error"] = info[0].__name__
     return event

@@ -11,8 +11,10 @@ from typing import BinaryIO, Self
 import structlog
 from structlog.typing import Processor
 
+from tasks.events import declaration
 from workers.folder import make_private
 from workers.full_disk import lines_may_be_lost
+from workers.logging import Declared, without_nothing
 from workers.part import Part
 from workers.supervisor import Log
 
@@ -96,7 +98,9 @@ def _logger(stream: Lines, redaction: Processor) -> Log:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+            without_nothing,
             redaction,
+            Declared(declaration()),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=16, ge=1, le=512)
     log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_absent_when_blank)] = None
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], BeforeValidator(_upper)] = "INFO"
+    log_undeclared: Literal["mark", "raise"] = "mark"
 
     @field_validator("broker_url")
     @classmethod

@@ -18,6 +18,7 @@ import psutil
 
 from ops.sandbox import Sandbox
 from tasks.ledger import Ledger
+from tests.declared import undeclared
 from workers.places import ledger_default
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ IDENTITY = ("Hildegard", "Quaxelbrunn", "Zymurgy", "Vexville", "8772681223", "hi
 
 
 class Log:
-    """A file of JSON lines that grows. A line that is not one JSON object with an `event` fails whoever reads it."""
+    """A file of JSON lines that grows. One that is no JSON object, or not as it is declared, fails whoever reads it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,6 +46,7 @@ class Log:
             line = json.loads(text)
             assert isinstance(line, dict), text
             assert isinstance(line.get("event"), str), text
+            assert undeclared(line) == [], text
             self._lines.append(line)
         return self._lines
 

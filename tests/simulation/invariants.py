@@ -49,6 +49,8 @@ class Invariants:
         for address, message in world.broker.told[self._told_seen :]:
             self._told_seen += 1
             self._told_is_what_the_ledger_has(address, message)
+        if world.undeclared:
+            raise Broken(f"log lines that tasks/events.toml does not declare: {world.undeclared}")
 
     def at_rest(self) -> None:
         """Check what must be true once nothing is left to do."""

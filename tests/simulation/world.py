@@ -31,6 +31,7 @@ from tasks.ledger.rows import from_ms
 from tasks.results import GoOn, Later
 from tasks.services import Rules, Services
 from tasks.steps import take
+from tests.declared import undeclared_call
 from tests.simulation.broker import ModelBroker, Posted, Step
 from tests.simulation.buyer import ModelBuyer
 from tests.simulation.invariants import Broken, Invariants
@@ -83,6 +84,7 @@ class World:
         self.broker = ModelBroker(self.clock)
         self.buyer = ModelBuyer(self.clock, self._chosen)
         self.log: list[MutableMapping[str, Any]] = []
+        self.undeclared: list[str] = []
         self.accepted: list[tuple[str, str]] = []
         self.trace: list[str] = []
         self.faults = 0
@@ -341,6 +343,7 @@ def inhabited(world: World) -> Iterator[World]:
 
     def keep(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         world.log.append(event)
+        world.undeclared += undeclared_call(method, event)
         raise structlog.DropEvent
 
     before = structlog.get_config()

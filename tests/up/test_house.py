@@ -14,11 +14,13 @@ import psutil
 import pytest
 import redis
 
+from tests.declared import undeclared
 from workers import settings
 from workers.places import resolve
 from workers.settings import SettingsError
 
 FAKE_UP = Path(__file__).parent / "fake_up.py"
+OURS = ("up.", "part.")  # the other lines are the made-up parts'
 
 
 def ping(url):
@@ -45,6 +47,7 @@ class Up:
         """Read on to the line of this event, and give it."""
         for line in self.process.stdout:
             self.said.append(json.loads(line))
+            assert not self.said[-1]["event"].startswith(OURS) or undeclared(self.said[-1]) == []
             if self.said[-1]["event"] == event:
                 return self.said[-1]
         raise AssertionError(f"no {event} in {self.said}; {self.process.stderr.read()}")

@@ -14,6 +14,8 @@ import psutil
 import pytest
 import redis
 
+from tests.declared import undeclared
+
 SETTINGS = {
     "PINGPOST_PARTNER_ID": "XYZ",
     "PINGPOST_KEY": "a-live-key-of-the-buyer",
@@ -39,6 +41,7 @@ class Up:
         self.said = []
         for line in self.process.stdout:
             self.said.append(json.loads(line))
+            assert undeclared(self.said[-1]) == []
             if self.said[-1]["event"] == "up.ready":
                 break
         else:
@@ -52,6 +55,7 @@ class Up:
         self.process.send_signal(number)
         rest, _ = self.process.communicate(timeout=90)
         self.said += [json.loads(line) for line in rest.splitlines()]
+        assert [fault for line in self.said for fault in undeclared(line)] == []
         return self.process.returncode
 
 
