@@ -103,14 +103,20 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     budget_ms = round((timeout_s + CALL_MARGIN_S) * 1000)
     scopes = scopes_of(services, row)
     patience_ms = round(max(row.remaining_s, 0) * 1000)
-    match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, call.sells)):
+    taking = _taking(services, call, row, scopes)
+    if taking is not None and (full := services.ledger.limit_reached(taking)) is not None:
+        # Before it takes anything of the pace. The claim decides, should there be room here and none there.
+        end(services, row, Status.CAPPED, stage_of(call), full.reason)
+        return Stop()
+    # What has already been bid for goes first; a lead's only call waits its turn as any ping does.
+    match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, sells=call is Call.POST)):
         case Closed() as closed:
             _turn_away(services, row, call, closed)
             return Stop()
         case Wait(seconds, reason, code):
             return _wait(services, row, seconds, reason, code)
         case Go() as go:
-            claimed = services.ledger.claim(row, call, budget_ms, _taking(services, call, row, scopes))
+            claimed = services.ledger.claim(row, call, budget_ms, taking)
             if isinstance(claimed, LeadRow):
                 return _call_the_buyer(services, call, claimed, go, timeout_s)
             report(services, go, Heard.UNASKED)
@@ -156,8 +162,8 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, ti
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     move, following = move_of(services, call, claimed, verdict)
     _log_call(call, claimed, exchange)
-    refused = isinstance(exchange.answer, Refusal)
-    if refused:
+    ping_refused = isinstance(exchange.answer, Refusal) and not call.sells
+    if ping_refused:
         # First, since others are about to call: a cap, a limit or maintenance is everybody's.
         tell_the_gates(services, claimed, go, exchange, verdict)
     kept = _persist(services, lambda: services.ledger.settle(claimed, exchange, move))
@@ -170,8 +176,8 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, ti
         log.error("alarm", lead_id=claimed.lead_id, stage=stage_of(call).value, reason=alarm, answer=exchange.raw)
     if kept and move.outcome is not None:
         tell_outcome(services, claimed.lead_id, move.outcome)
-    if not refused:
-        # Last, since a state store that hangs must keep neither the ledger nor the producer waiting for a sale.
+    if not ping_refused:
+        # Last, since a state store that hangs must not let the ledger and the producer wait for what a post brought.
         tell_the_gates(services, claimed, go, exchange, verdict)
     return following
 

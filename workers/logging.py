@@ -10,7 +10,7 @@ import logging
 import logging.config
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 from urllib.parse import urlsplit
 
 import structlog
@@ -97,9 +97,20 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
 
 def configure(settings: Settings) -> None:
     """Set logging up for this process, once, before anything is logged."""
+    shared, last = _ours(settings, sys.stdout)
+    _route_the_standard_library(shared, last, logging.getLevelNamesMapping()[settings.log_level])
+
+
+def configure_command(settings: Settings) -> None:
+    """Set logging up for a command that changes something, and whose standard output is its answer."""
+    _ours(settings, sys.stderr, lasts=False)
+
+
+def _ours(settings: Settings, stream: TextIO, *, lasts: bool = True) -> tuple[list[Any], Any]:
+    """Set structlog up. Gives the processors of every line, and what renders it."""
     redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets_of(settings))
     declared = Declared(declaration(), raises=settings.log_undeclared == "raise")
-    as_json = settings.log_format == "json" or (settings.log_format is None and not sys.stdout.isatty())
+    as_json = settings.log_format == "json" or (settings.log_format is None and not stream.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -113,10 +124,10 @@ def configure(settings: Settings) -> None:
         processors=[*shared, structlog.processors.format_exc_info, declared, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # What it uses of a file is write and flush.
-        logger_factory=structlog.WriteLoggerFactory(LogStream(sys.stdout)),  # type: ignore[arg-type]  # see above
-        cache_logger_on_first_use=True,
+        logger_factory=structlog.WriteLoggerFactory(LogStream(stream)),  # type: ignore[arg-type]  # see above
+        cache_logger_on_first_use=lasts,
     )
-    _route_the_standard_library(shared, last, level)
+    return shared, last
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Gates: what all workers know of the buyer together. Caps that are reached, the account, maintenance, pace."""
 
-from tasks.gates.port import Admission, Ask, Closed, Gate, Gates, Go, Heard, Wait
+from tasks.gates.port import Admission, Ask, Closed, Gate, Gates, Go, Heard, Probe, Wait
 from tasks.gates.register import Register
 from tasks.gates.shared import SharedGates
 from tasks.gates.store import RedisStore
@@ -13,6 +13,7 @@ __all__ = [
     "Gates",
     "Go",
     "Heard",
+    "Probe",
     "RedisStore",
     "Register",
     "SharedGates",

@@ -2,8 +2,10 @@
 -- KEYS: pace (hash), flight (zset: ticket -> when its place is free again, ms), room (zset: lead -> its turn),
 --       leaving (zset: lead -> when it gives up), one gate (hash) a scope of the lead's
 -- ARGV: now ms (0: the server's), ticket, lead, sells ('1' | '0'), budget ms, patience ms, ceiling calls/s (0: none)
--- Returns {'go', now, place of the gate that is probed, or 0} | {'closed', place, code, reason, until}
+-- Returns {'go', now, then place and code of each gate that is probed} | {'closed', place, code, reason, until}
 --       | {'wait', ms, code, reason, calls/s that are kept to, or ''}
+--
+-- All times are the server's. Where its clock is set back, what was noted by the old one is soon taken for void.
 local now = tonumber(ARGV[1])
 if now == 0 then
   local time = redis.call('TIME')
@@ -12,28 +14,42 @@ end
 local ticket, lead, sells = ARGV[2], ARGV[3], ARGV[4] == '1'
 local lease, patience = tonumber(ARGV[5]), tonumber(ARGV[6])
 
+local function leave_the_room()
+  redis.call('ZREM', KEYS[3], lead)
+  redis.call('ZREM', KEYS[4], lead)
+end
+
 -- Gates that stand for the day, or until somebody opens them. A closed one is passed by one lead at a time where it is
--- to be tried, and that one must pass all others.
-local probes = 0
+-- to be tried, and that one must pass all others. If it has to wait for its call, the turn is kept for it.
+local probes = {}
 for place = 5, #KEYS do
-  local gate = redis.call('HMGET', KEYS[place], 'since', 'until', 'code', 'reason', 'probe')
+  local gate = redis.call('HMGET', KEYS[place], 'since', 'until', 'code', 'reason', 'probe', 'prober', 'kept')
   local closes = tonumber(gate[2]) or 0
   if gate[1] and (closes == 0 or closes > now) then
     local probe = tonumber(gate[5])
-    if probe and probe <= now and probes == 0 then
-      probes = place - 4
+    local is_anothers = gate[6] and gate[6] ~= lead and (tonumber(gate[7]) or 0) > now
+    if probe and probe <= now and not is_anothers then
+      probes[#probes + 1] = {place = place, code = gate[3] or ''}
     else
       redis.call('HINCRBY', KEYS[place], 'turned_away', 1)
+      leave_the_room()
       return {'closed', place - 4, gate[3] or '', gate[4] or '', tostring(closes)}
     end
   end
 end
 
+local function wait_for(ms, code, reason, rate)
+  for _, probe in ipairs(probes) do
+    redis.call('HSET', KEYS[probe.place], 'prober', lead, 'kept', now + ms + PROBER_LATE_MS)
+  end
+  return {'wait', tostring(ms), code, reason, rate}
+end
+
 local pace = redis.call('HMGET', KEYS[1], 'hold', 'places', 'well', 'width', 'code', 'reason', 'peak')
 local code, reason = pace[5] or '', pace[6] or ''
 local hold = tonumber(pace[1]) or 0
-if hold > now then
-  return {'wait', tostring(hold - now), code, reason, ''}
+if hold > now and hold <= now + LONGEST_HOLD_MS then
+  return wait_for(hold - now, code, reason, '')
 end
 
 -- How many calls may be in flight. One that tries after a hold; a few at a buyer that has not answered well of late, and
@@ -52,6 +68,7 @@ if not places then
   end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], now + LONGEST_CALL_MS, '+inf')
 local flying = redis.call('ZCARD', KEYS[2])
 if flying >= places then
   -- The more have been turned away since the last answer, the later they come again: a thousand leads that wait for one
@@ -59,7 +76,7 @@ if flying >= places then
   local turned = redis.call('HINCRBY', KEYS[1], 'turned', 1)
   redis.call('HSET', KEYS[1], 'full', now)
   local poll = math.min(LONGEST_POLL_MS, math.floor(POLL_MS * (1 + turned / 64)))
-  return {'wait', tostring(poll), code, reason, ''}
+  return wait_for(poll, code, reason, '')
 end
 
 -- How many calls a second, where a limit is known: a spaced stream, in which a sale goes before a ping (it may take its
@@ -69,8 +86,9 @@ if rate then
   local apart = 1000 / rate
   local flow = redis.call('HMGET', KEYS[1], 'next', 'share', 'last')
   local free = math.max(tonumber(flow[1]) or 0, now - SLACK_CALLS * apart)
+  free = math.min(free, now + (AHEAD_CALLS + 2) * apart)
   local share = tonumber(flow[2]) or 0
-  local gap = (tonumber(flow[3]) or 0) + CLOSEST * apart - now -- some limiters count no burst at all
+  local gap = math.min(tonumber(flow[3]) or 0, now) + CLOSEST * apart - now -- some limiters count no burst at all
   local wait = 0
   if sells then
     wait = math.max(free - AHEAD_CALLS * apart - now, gap)
@@ -92,28 +110,32 @@ if rate then
         -- Its turn would come too late for a post, and those who can be served must not wait behind it. It asks again
         -- when half of them have gone.
         wait = math.min(math.max(wait / 2, 2000), patience)
-        redis.call('ZREM', KEYS[3], lead)
-        redis.call('ZREM', KEYS[4], lead)
+        leave_the_room()
       elseif not waits then
         redis.call('ZADD', KEYS[3], redis.call('HINCRBY', KEYS[1], 'turn', 1), lead)
         redis.call('ZADD', KEYS[4], now + patience, lead)
+        redis.call('PEXPIRE', KEYS[3], ROOM_MS)
+        redis.call('PEXPIRE', KEYS[4], ROOM_MS)
       end
     end
   end
   if wait > 0 then
     redis.call('HSET', KEYS[1], 'limited', now)
-    return {'wait', tostring(math.ceil(wait)), code, reason, string.format('%.1f', rate)}
+    return wait_for(math.ceil(wait), code, reason, string.format('%.1f', rate))
   end
   redis.call('HSET', KEYS[1], 'next', string.format('%.3f', free + apart),
     'share', string.format('%.4f', share + 0.02 * ((sells and 1 or 0) - share)), 'last', now)
-  if not sells then
-    redis.call('ZREM', KEYS[3], lead)
-    redis.call('ZREM', KEYS[4], lead)
-  end
+  if not sells then leave_the_room() end
 end
 
-if probes > 0 then redis.call('HSET', KEYS[probes + 4], 'probe', now + tonumber(ARGV[5])) end
+local go = {'go', tostring(now)}
+for _, probe in ipairs(probes) do
+  redis.call('HSET', KEYS[probe.place], 'probe', now + tonumber(ARGV[5]))
+  redis.call('HDEL', KEYS[probe.place], 'prober', 'kept')
+  go[#go + 1] = probe.place - 4
+  go[#go + 1] = probe.code
+end
 redis.call('ZADD', KEYS[2], now + lease, ticket)
 redis.call('PEXPIRE', KEYS[2], lease + 60000)
 if flying + 1 > (tonumber(pace[7]) or 0) then redis.call('HSET', KEYS[1], 'peak', flying + 1) end
-return {'go', tostring(now), probes}
+return go

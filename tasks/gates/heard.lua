@@ -16,8 +16,8 @@ if heard == 'unasked' then
   return {''}
 end
 
-local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'places', 'since', 'well', 'held_by')
-local hold, held, last = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[5]) or 0
+local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'since', 'well', 'held_by')
+local hold, held, last = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[4]) or 0
 
 -- How many answers the buyer has given in each of the last seconds: what it takes, when it begins to refuse.
 local function count_one()
@@ -45,10 +45,17 @@ local function taken_a_second()
   return (n[1] + n[2] + n[3] * (1 - (now / 1000 - second))) / counted_s
 end
 
+local growth = {}
+for ms in string.gmatch(ARGV[7], '%d+') do growth[#growth + 1] = tonumber(ms) end
+if hold > now + LONGEST_HOLD_MS then hold = 0 end -- the clock was set back
+
 if heard == 'garbled' then
-  -- It ends a silence. Of maintenance it says nothing, whose page it may be.
+  -- It ends a silence. Of maintenance it says nothing, whose page it may be: that goes on as it was.
   redis.call('HSET', KEYS[1], 'silent', 0)
-  if pace[6] ~= 'nothing' then return {''} end
+  if held > 0 and pace[5] ~= 'nothing' then
+    if hold <= now then redis.call('HSET', KEYS[1], 'hold', now + growth[math.min(held, #growth)]) end
+    return {''}
+  end
 elseif heard == 'well' then
   redis.call('HSET', KEYS[1], 'well', now, 'silent', 0)
   count_one()
@@ -71,19 +78,14 @@ if heard == 'well' or heard == 'garbled' then
     if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
     return {''}
   end
-  if hold > now then
+  if hold > now or began < (tonumber(pace[3]) or 0) then
     -- An answer to a call that began before the hold: it says nothing of now.
     return {''}
   end
-  local places = (tonumber(pace[3]) or 1) * 2
-  if pace[6] == 'slow' then places = WIDE_PLACES end -- from here on the pace alone says how many
-  if places < WIDE_PLACES then
-    redis.call('HSET', KEYS[1], 'places', places)
-    return {''}
-  end
   redis.call('HDEL', KEYS[1], 'hold', 'held_by', 'step', 'places', 'since', 'code', 'reason')
-  redis.call('HSET', KEYS[1], 'width', WIDE_PLACES)
-  return {'opened', pace[4] or tostring(now)}
+  -- After a rate limit the pace alone says how many; after all else the way widens with each good answer.
+  redis.call('HSET', KEYS[1], 'width', pace[5] == 'slow' and WIDE_PLACES or NARROW_PLACES)
+  return {'opened', pace[3] or tostring(now)}
 end
 
 if heard == 'nothing' then
@@ -104,7 +106,7 @@ if hold > now then
   return {''}
 end
 
-if heard == 'slow' and held == 0 and began >= (tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0) then
+if heard == 'slow' and held == 0 and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now) then
   -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
   -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
   local before, took = rate_now(KEYS[1], now, tonumber(ARGV[9])), taken_a_second()
@@ -125,8 +127,6 @@ if heard == 'slow' and held == 0 and began >= (tonumber(redis.call('HGET', KEYS[
 end
 
 local step = held + 1
-local growth = {}
-for ms in string.gmatch(ARGV[7], '%d+') do growth[#growth + 1] = tonumber(ms) end
 local wait = growth[math.min(step, #growth)]
 if retry_after > 0 then
   -- The buyer is taken at its word once. If that was too short, our own patience grows behind it, one step later.

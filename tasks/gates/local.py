@@ -68,7 +68,7 @@ class LocalPace:
                 self._held = self._silent = 0
             elif heard is Heard.GARBLED:
                 self._silent = 0
-            elif (growth := self._hold_ms.get(heard)) is not None:
+            elif growth := self._hold_ms.get(heard):
                 hold_s = growth[min(self._held, len(growth) - 1)] / 1000
                 self._held += 1
                 self._next = max(self._next, self._monotonic() + max(hold_s, retry_after_s or 0))

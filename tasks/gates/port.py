@@ -39,14 +39,22 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A closed gate that one call tries, and the code that closed it."""
+
+    scope: str
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Go:
     """The call may be made now; `ticket` is handed back with what was heard.
 
-    `probes` is the scope of a closed gate that this call alone may pass, to find out whether the buyer buys again.
+    `probes`: closed gates that this call alone may pass, to find out whether the buyer buys again.
     """
 
     ticket: str
-    probes: str | None = None
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,15 @@ class Gates(Protocol):
         ...
 
     def is_doubtful(self, scope: str) -> bool:
-        """Whether a cap that is met now may be yesterday's: its gate was reset, and nothing was sold since."""
+        """Whether a cap that is met now may be yesterday's: nothing has been sold yet on the buyer's day."""
         ...
 
-    def open(self, scope: str, why: str) -> bool:
-        """Open a gate. False: it was not closed."""
+    def open(self, scope: str, why: str, *, by_probe: bool = False) -> bool:
+        """Open a gate. False: it was not closed.
+
+        `by_probe`: a lead has found out that the buyer buys again. That opens no gate which is not to be tried: an
+        operator may have closed it meanwhile.
+        """
         ...
 
     def reset(self) -> list[Gate]:

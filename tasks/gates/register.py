@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from tasks.core.caps import Calendar, Day
@@ -12,6 +13,10 @@ from tasks.ledger import GateRow, Ledger, Reset, Takings
 from tasks.ledger.rows import from_ms, to_ms
 
 TEST: Final = "test/"  # the ledger is one for live and test: a gate met in test closes no live one
+# So soon after the buyer's day began, a cap that is met with nothing sold may be the day before's.
+EARLY_MS: Final = 3_600_000
+LONGEST_PROBE_MS: Final = 3_600_000
+CLOCKS_APART_MS: Final = 60_000
 
 
 class Register:
@@ -24,10 +29,9 @@ class Register:
 
     def closed(self) -> tuple[Sequence[GateRow], Sequence[GateRow]]:
         """Give the gates that are closed, and those whose time is over and which nobody has opened yet."""
-        rows = [
-            self._mine(row) for row in self._ledger.closed_gates() if row.scope.startswith(TEST) == bool(self._prefix)
-        ]
+        rows = [row for row in self._ledger.closed_gates() if row.scope.startswith(TEST) == bool(self._prefix)]
         now = self._ledger.now_ms() if rows else 0
+        rows = [self._mine(row, now) for row in rows]
         over = [row for row in rows if row.until_ms is not None and row.until_ms <= now]
         return [row for row in rows if row not in over], over
 
@@ -69,23 +73,28 @@ class Register:
     def probed(self, scope: str, after: Callable[[int], float]) -> GateRow | None:
         """Remember that a lead tried a closed gate in vain. Gives the gate as it stands; None: it is open."""
         row = self.find(scope)
-        if row is None:
-            return None
+        if row is None or row.probe_ms is None:  # closed for good meanwhile: what this lead heard is of before
+            return row
         again_ms = self._ledger.now_ms() + round(after(row.probes + 1) * 1000)
         self._ledger.probed(self._prefix + scope, again_ms)
-        return replace(row, probe_ms=again_ms, probes=row.probes + 1)
+        return self.find(scope)
 
     def find(self, scope: str) -> GateRow | None:
         """Give one closed gate; None: it is not closed."""
         return next((row for row in self.closed()[0] if row.scope == scope), None)
 
-    def open(self, scope: str) -> bool:
-        """Open a gate. False: it was not closed, or somebody else opened it."""
-        return self._ledger.open_gate(self._prefix + scope)
+    def open(self, scope: str, *, by_probe: bool = False) -> bool:
+        """Open a gate, by a probe only if it is to be tried. False: it was not closed, or somebody else opened it."""
+        if not self._ledger.open_gate(self._prefix + scope, by_probe=by_probe):
+            return False
+        if by_probe:
+            self._ledger.sold_again(self._prefix + scope)
+        return True
 
     def end(self, row: GateRow, turned_away: int) -> Reset | None:
         """Open a gate whose day is over, and keep what that day brought. None: somebody else did."""
-        heard, ends = from_ms(row.heard_ms or row.since_ms), from_ms(row.until_ms or row.since_ms)
+        ends = from_ms(row.until_ms or row.since_ms)
+        heard = min(from_ms(row.heard_ms or row.since_ms), ends - timedelta(milliseconds=1))
         day = self._calendar.day(heard)
         over = Day(day, min(self._calendar.begins(day), heard), ends)
         return self._ledger.end_gate(replace(row, scope=self._prefix + row.scope, turned_away=turned_away), over)
@@ -117,21 +126,27 @@ class Register:
         self._ledger.mark_resets_logged(resets)
 
     def is_doubtful(self, scope: str) -> bool:
-        """Whether a cap that is met now may still be yesterday's: it was reset, and the buyer has not bid since."""
-        last = self._ledger.last_resets([self._prefix + scope]).get(self._prefix + scope)
-        today = self._calendar.day(from_ms(self._ledger.now_ms()))
-        if last is None or last.opened_ms is not None or last.ends_ms < to_ms(self._calendar.begins(today)):
+        """Whether a cap that is met now may still be yesterday's.
+
+        It is where nothing was sold yet on the buyer's day, and the day has just begun, or began with a reset here.
+        """
+        now = self._ledger.now_ms()
+        begins = to_ms(self._calendar.begins(self._calendar.day(from_ms(now))))
+        if self._ledger.takings(self._prefix + scope, begins, now + 1).sold:
             return False
-        return not self._ledger.sells(self._prefix + scope, last.ends_ms)
+        last = self._ledger.last_resets([self._prefix + scope]).get(self._prefix + scope)
+        return now - begins < EARLY_MS or (last is not None and last.ends_ms >= begins)
 
-    def sold_again(self, scope: str) -> None:
-        """Remember that the buyer sells again in a scope whose cap had been reset too early."""
-        self._ledger.sold_again(self._prefix + scope)
-
-    def _mine(self, row: GateRow) -> GateRow:
+    def _mine(self, row: GateRow, now: int) -> GateRow:
         """Give a gate as this mode knows it, its end reckoned by the calendar in force."""
         row = replace(row, scope=row.scope.removeprefix(TEST))
-        if row.heard_ms is None or row.until_ms is None or row.calendar == str(self._calendar):
+        # What lies too far ahead was written by a clock that has been set back since.
+        if row.probe_ms is not None and row.probe_ms > now + LONGEST_PROBE_MS:
+            row = replace(row, probe_ms=now)
+        if row.heard_ms is None or row.until_ms is None:
+            return row
+        if row.calendar == str(self._calendar) and row.heard_ms <= now + CLOCKS_APART_MS:
             return row
         # The operator has changed the buyer's zone or hour: the cap's day is still the one in which it was met.
-        return replace(row, until_ms=to_ms(self._calendar.ends(from_ms(row.heard_ms))))
+        heard_ms = min(row.heard_ms, now)
+        return replace(row, heard_ms=heard_ms, until_ms=to_ms(self._calendar.ends(from_ms(heard_ms))))

@@ -24,17 +24,16 @@ from tasks.core.outcome import rfc3339
 from tasks.gates.local import LocalPace
 from tasks.gates.port import PACE_SCOPE, Admission, Ask, Gate, Go, Heard
 from tasks.gates.register import Register
-from tasks.gates.store import HOLD_MS, SILENT_RUN, Store
+from tasks.gates.store import HOLD_MS, LONGEST_RETRY_AFTER_S, SILENT_RUN, Store
 from tasks.ledger import GateRow, Reset
 from tasks.ledger.rows import from_ms, to_ms
 
 log = structlog.stdlib.get_logger()
 
-LONGEST_RETRY_AFTER_S: Final = 30.0
 # How often a store that is away is tried, by one thread of a process at a time.
 TRY_S: Final = 0.5
 # A line that was due so long ago and is not known to be written was swallowed by a crash.
-SWALLOWED_MS: Final = 3_000
+SWALLOWED_MS: Final = 30_000
 _why_away = named(RedisError)
 
 
@@ -104,12 +103,12 @@ class SharedGates:
         """See `Gates.is_doubtful`."""
         return self._register.is_doubtful(scope)
 
-    def open(self, scope: str, why: str) -> bool:
+    def open(self, scope: str, why: str, *, by_probe: bool = False) -> bool:
         """See `Gates.open`."""
         was_closed = False
         if scope != PACE_SCOPE:
-            was_closed = self._register.open(scope)
-        if self._is_there():
+            was_closed = self._register.open(scope, by_probe=by_probe)
+        if (was_closed or not by_probe) and self._is_there():
             with suppress(RedisError), self._absence.watch(_why_away):
                 if scope == PACE_SCOPE:
                     was_closed = self._store.open_pace()
@@ -117,8 +116,6 @@ class SharedGates:
                     self._store.forget([scope])
         if was_closed:
             log.info("gate.opened", scope=scope, reason=why)
-            if scope != PACE_SCOPE:
-                self._register.sold_again(scope)
         return was_closed
 
     def reset(self) -> list[Gate]:
@@ -187,11 +184,11 @@ class SharedGates:
             ended = self._register.end(row, turned_away)
             if ended is None:
                 continue
+            self._log([ended])
+            log.info("gate.opened", scope=row.scope, reason="the buyer's new day")
             if there:
                 with suppress(RedisError), self._absence.watch(_why_away):
                     self._store.forget([row.scope])
-            self._log([ended])
-            log.info("gate.opened", scope=row.scope, reason="the buyer's new day")
             opened.append(_gate(row, closed=False, turned_away=turned_away))
         return opened
 

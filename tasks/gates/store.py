@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 
 from redis import Redis
 
-from tasks.gates.port import PACE_SCOPE, Admission, Ask, Closed, Gate, Go, Heard, Wait
+from tasks.gates.port import PACE_SCOPE, Admission, Ask, Closed, Gate, Go, Heard, Probe, Wait
 from tasks.ledger.rows import GateRow, from_ms
 
 # How long all workers wait after each 1000, 1100 or silence in a row. The longest keeps a minute of maintenance under
@@ -18,6 +18,7 @@ HOLD_MS: Final = {
     Heard.WAIT: (1000, 3000, 4800, 4800),
     Heard.NOTHING: (500, 1000, 2000, 4000, 4800),
     Heard.SLOW: (250, 500, 1000, 2000, 3200),
+    Heard.GARBLED: (1000, 3000, 4800, 4800),  # to a call that tries whether one of the others is over
 }
 COLD_PLACES: Final = 2
 COLD_MS: Final = 300
@@ -27,9 +28,16 @@ LONGEST_POLL_MS: Final = 600
 NARROW_PLACES: Final = 4
 WIDE_PLACES: Final = 64
 # So many calls without an answer in a row, and no good one for so long, are as good as a 1000; or so many more.
-SILENT_RUN: Final = 10
-SILENT_MS: Final = 1000
-LONG_SILENT_RUN: Final = 30
+SILENT_RUN: Final = 20
+SILENT_MS: Final = 2_000
+LONG_SILENT_RUN: Final = 60
+# What was noted for longer than this was noted by a clock that has been set back since.
+LONGEST_RETRY_AFTER_S: Final = 30.0
+LONGEST_HOLD_MS: Final = 31_000
+LONGEST_CALL_MS: Final = 300_000
+# How much later than it was told to a lead may come back for its turn to try a gate, before another takes it.
+PROBER_LATE_MS: Final = 2_000
+ROOM_MS: Final = 900_000
 # The pace under a rate limit (pace.lua, heard.lua). Of what the buyer took when it refused: where the pace falls to,
 # and where it rests. Seconds until it is there again, and for which it rests. How it grows after that, and while the
 # limit is searched for.
@@ -139,8 +147,10 @@ class RedisStore:
             ],
         )
         match answer:
-            case ["go", began, probed]:
-                return Go(f"{ticket}/{began}", ask.scopes[probed - 1] if probed else None)
+            case ["go", began, *probed]:
+                tried = zip(probed[::2], probed[1::2], strict=True)
+                probes = tuple(Probe(ask.scopes[place - 1], _number(code)) for place, code in tried)
+                return Go(f"{ticket}/{began}", probes)
             case ["wait", ms, code, reason, rate]:
                 if rate:
                     # Each lead that the pace keeps waiting has a time of its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, not_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.ledger.clock import now_ms
@@ -52,7 +52,10 @@ def close(connection: Connection, gate: GateRow) -> bool:
         "calendar": gate.calendar,
     }
     probe = {"probe_at": gate.probe_ms, "probes": 0}
-    for_a_while = and_(gates.c.scope == gate.scope, gates.c.until.is_not(None))
+    lasting: ColumnElement[bool] = gates.c.until.is_(None)
+    if gate.code is None:  # by hand, over what the buyer's code had closed and a lead might open
+        lasting = and_(lasting, gates.c.code.is_(None))
+    for_a_while = and_(gates.c.scope == gate.scope, not_(lasting))
     again = values if gate.until_ms is not None else values | probe
     if connection.execute(update(gates).where(for_a_while).values(again)).rowcount:
         return gate.until_ms is None
@@ -65,12 +68,15 @@ def close(connection: Connection, gate: GateRow) -> bool:
 def probed(connection: Connection, scope: str, again_ms: int) -> None:
     """Remember that a lead tried a closed gate in vain, and when the next one may."""
     tried = {"probe_at": again_ms, "probes": gates.c.probes + 1, "heard": now_ms()}
-    connection.execute(update(gates).where(gates.c.scope == scope).values(tried))
+    connection.execute(update(gates).where(gates.c.scope == scope, gates.c.probe_at.is_not(None)).values(tried))
 
 
-def open_(connection: Connection, scope: str) -> bool:
-    """Forget a gate. False: it was not remembered as closed, so somebody else opened it."""
-    return connection.execute(delete(gates).where(gates.c.scope == scope)).rowcount == 1
+def open_(connection: Connection, scope: str, *, by_probe: bool) -> bool:
+    """Forget a gate; `by_probe`: only one that is to be tried. False: it was not remembered as such."""
+    gate = delete(gates).where(gates.c.scope == scope)
+    if by_probe:
+        gate = gate.where(gates.c.probe_at.is_not(None))
+    return connection.execute(gate).rowcount == 1
 
 
 def turn_away(connection: Connection, scope: str) -> None:

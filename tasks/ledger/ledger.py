@@ -193,10 +193,6 @@ class Ledger:
         """Read the resets since then that the buyer was later with (`resets.late`)."""
         return self.read(lambda connection: resets.late(connection, since_ms))
 
-    def sells(self, scope: str, since_ms: int) -> bool:
-        """Read whether the buyer still buys in this scope (`takings.sells`)."""
-        return self.read(lambda connection: takings.sells(connection, scope, since_ms))
-
     def other_source_sells(self, subid: str, since_ms: int) -> bool:
         """Read whether the buyer still buys of another sub source (`takings.other_source_sells`)."""
         return self.read(lambda connection: takings.other_source_sells(connection, subid, since_ms))
@@ -209,13 +205,19 @@ class Ledger:
         """Read what has been taken from an operator's own limits in a day, by scope."""
         return self.read(lambda connection: limits.used(connection, day))
 
+    def limit_reached(self, wanted: Take) -> LimitReached | None:
+        """Ask whether an own limit would refuse a claim, before anything else is spent on it (`limits.take`)."""
+        if not self.read(lambda connection: limits.is_full(connection, wanted)):
+            return None
+        return self.write(lambda connection: limits.turn_away(connection, wanted))
+
     def sold_again(self, scope: str) -> None:
         """Remember when the buyer sold again (`resets.sold_again`)."""
         self.write(lambda connection: resets.sold_again(connection, scope))
 
-    def open_gate(self, scope: str) -> bool:
-        """Forget a gate. False: it was not remembered as closed, so somebody else opened it."""
-        return self.write(lambda connection: closures.open_(connection, scope))
+    def open_gate(self, scope: str, *, by_probe: bool = False) -> bool:
+        """Forget a gate (`closures.open_`). False: it was not remembered as closed, so somebody else opened it."""
+        return self.write(lambda connection: closures.open_(connection, scope, by_probe=by_probe))
 
     def turn_away(self, scope: str) -> None:
         """Count a lead that a closed gate turned away (`closures.turn_away`)."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.core.limits import Limit
@@ -62,6 +62,17 @@ def take(connection: Connection, wanted: Take) -> LimitReached | None:
     return None
 
 
+def is_full(connection: Connection, wanted: Take) -> bool:
+    """Whether some limit has no room left. It may be filled a moment later: only `take` decides."""
+    return _full(connection, wanted) is not None
+
+
+def turn_away(connection: Connection, wanted: Take) -> LimitReached | None:
+    """Count a lead that comes too late for some limit. None: there is room again."""
+    full = _full(connection, wanted)
+    return None if full is None else _reached(connection, wanted.day, full)
+
+
 def undo(connection: Connection, wanted: Take) -> None:
     """Take back what a claim took that did not come about."""
     _give(connection, wanted.day, [limit.scope for limit in wanted.limits], wanted)
@@ -86,15 +97,29 @@ def used(connection: Connection, day: str) -> dict[str, Used]:
     return {row.scope: Used(row.pings, row.sales, row.payouts, row.turned_away) for row in rows}
 
 
-def _add(connection: Connection, wanted: Take, limit: Limit) -> bool:
-    mine = [taken.c.day == wanted.day, taken.c.scope == limit.scope]
+def _full(connection: Connection, wanted: Take) -> Limit | None:
+    for limit in wanted.limits:
+        known = select(taken.c.scope, and_(*_room(wanted, limit)).label("room"))
+        row = connection.execute(known.where(taken.c.day == wanted.day, taken.c.scope == limit.scope)).one_or_none()
+        if row is not None and not row.room:
+            return limit
+    return None
+
+
+def _room(wanted: Take, limit: Limit) -> list[ColumnElement[bool]]:
+    room: list[ColumnElement[bool]] = [true()]
     # A ping takes no place among the sales, and is of no use where there is none.
     if limit.pings is not None and wanted.pings:
-        mine.append(taken.c.pings + wanted.pings <= limit.pings)
+        room.append(taken.c.pings + wanted.pings <= limit.pings)
     if limit.sales is not None:
-        mine.append(taken.c.sales + max(wanted.sales, 1) <= limit.sales)
+        room.append(taken.c.sales + max(wanted.sales, 1) <= limit.sales)
     if limit.payouts_micros is not None:
-        mine.append(taken.c.payouts + max(wanted.payouts_micros, 1) <= limit.payouts_micros)
+        room.append(taken.c.payouts + max(wanted.payouts_micros, 1) <= limit.payouts_micros)
+    return room
+
+
+def _add(connection: Connection, wanted: Take, limit: Limit) -> bool:
+    mine = (taken.c.day == wanted.day, taken.c.scope == limit.scope, *_room(wanted, limit))
     more = {
         "pings": taken.c.pings + wanted.pings,
         "sales": taken.c.sales + wanted.sales,
@@ -104,14 +129,13 @@ def _add(connection: Connection, wanted: Take, limit: Limit) -> bool:
 
 
 def _give(connection: Connection, day: str, scopes: Sequence[str], back: Take) -> None:
-    if not scopes:
-        return
     less: dict[str, Any] = {
         "pings": taken.c.pings - back.pings,
         "sales": taken.c.sales - back.sales,
         "payouts": taken.c.payouts - back.payouts_micros,
     }
-    connection.execute(update(taken).where(taken.c.day == day, taken.c.scope.in_(scopes)).values(less))
+    for scope in sorted(scopes):  # in the order in which they are taken, lest two transactions wait for each other
+        connection.execute(update(taken).where(taken.c.day == day, taken.c.scope == scope).values(less))
 
 
 def _reached(connection: Connection, day: str, limit: Limit) -> LimitReached:

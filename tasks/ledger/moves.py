@@ -74,8 +74,10 @@ def claim(
     return None if claimed is None else lead_row(claimed)
 
 
-def move(connection: Connection, row: LeadRow, step: Move) -> bool:
+def move(connection: Connection, row: LeadRow, step: Move, *, sold: bool = False) -> bool:
     """Make a move if the lead still stands where `row` saw it. False: it does not, and nothing was written.
+
+    `sold`: the buyer has bought it, whatever becomes of it here.
 
     Raises:
         ForbiddenMove: the table of states does not know it, it would begin a call, or it is an end without its outcome.
@@ -84,7 +86,8 @@ def move(connection: Connection, row: LeadRow, step: Move) -> bool:
     values: dict[str, Any] = {"state": step.target.value, **_storable(step.values)}
     if step.outcome is not None:
         values |= _outcome_columns(step.outcome)
-    keeps_its_place = step.target in (State.SOLD, State.UNKNOWN)
+    # A sale whose number is withheld from the producer (`rejected`) is one all the same.
+    keeps_its_place = step.target in (State.SOLD, State.UNKNOWN) or sold
     if row.taken is not None and not keeps_its_place:
         values["taken"] = None
     done = connection.execute(statements.move(frozenset(values)), _seen(row, step.due_in_ms) | _new(values))
@@ -106,7 +109,8 @@ def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: M
     A sale that comes too late for its claim leaves its facts on an `unknown` lead, and no second outcome. Written a
     second time (its first commit was in doubt), it changes nothing and answers what it answered then.
     """
-    kept = move(connection, claimed, step)
+    sold = isinstance(exchange.answer, Sale)
+    kept = move(connection, claimed, step, sold=sold)
     if kept and claimed.taken is not None and exchange.call is Call.ONE_STEP and isinstance(exchange.answer, Sale):
         limits.add_payout(connection, claimed.taken, micros(exchange.answer.price) or 0)
     if not kept and (written := _written(connection, claimed, exchange)) is not None:

@@ -16,13 +16,15 @@ from tasks.ledger.schema import gates, leads, resets
 from tasks.ledger.takings import takings
 
 WHOLE: Final = "buyer"  # the scope of a day as a whole
+# A sale of the day's last moment may be written down so long after it.
+LAST_SALES_MS: Final = 90_000
 
 
 def end_gate(connection: Connection, gate: GateRow, day: Day) -> Reset | None:
     """Open a gate whose day is over, and keep what that day brought. None: somebody else did."""
     if connection.execute(delete(gates).where(gates.c.scope == gate.scope)).rowcount != 1:
         return None
-    return _keep(connection, day, gate.scope, closed_since=gate.since_ms, turned_away=gate.turned_away)
+    return _keep(connection, day, gate.scope, gate)
 
 
 def over(connection: Connection, calendar: Calendar) -> list[Day]:
@@ -30,6 +32,7 @@ def over(connection: Connection, calendar: Calendar) -> list[Day]:
     now: int = connection.execute(select(now_ms())).scalar_one()
     # What ends later was kept by a clock that was ahead for a while: it is still to come.
     whole = select(resets).where(resets.c.scope == WHOLE, resets.c.ends <= now)
+    now -= LAST_SALES_MS
     last = connection.execute(whole.order_by(resets.c.ends.desc()).limit(1)).one_or_none()
     first: int | None = None
     if last is None and (first := connection.execute(select(func.min(leads.c.ended_at))).scalar_one()) is None:
@@ -79,9 +82,7 @@ def sold_again(connection: Connection, scope: str) -> None:
     )
 
 
-def _keep(
-    connection: Connection, day: Day, scope: str, *, closed_since: int | None = None, turned_away: int = 0
-) -> Reset | None:
+def _keep(connection: Connection, day: Day, scope: str, gate: GateRow | None = None) -> Reset | None:
     begins, ends = to_ms(day.begins), to_ms(day.ends)
     brought = takings(connection, scope, begins, ends)
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -91,12 +92,19 @@ def _keep(
         begins=begins,
         ends=ends,
         done_at=now_ms(),
-        closed_since=closed_since,
-        turned_away=turned_away,
+        closed_since=gate and gate.since_ms,
+        turned_away=gate.turned_away if gate else 0,
         sold=brought.sold,
         payout=brought.payout_micros,
     )
-    kept = connection.execute(new.on_conflict_do_nothing().returning(*resets.c)).one_or_none()
+    if gate is None:
+        new = new.on_conflict_do_nothing()
+    else:
+        # A day may end twice for a gate, where its hour or zone was changed in the midst of it.
+        later = {name: new.excluded[name] for name in ("ends", "done_at", "sold", "payout")}
+        later |= {"turned_away": resets.c.turned_away + new.excluded.turned_away, "logged_at": None}
+        new = new.on_conflict_do_update(index_elements=["day", "scope"], set_=later)
+    kept = connection.execute(new.returning(*resets.c)).one_or_none()
     return None if kept is None else _reset(kept)
 
 

@@ -29,12 +29,6 @@ def takings(connection: Connection, scope: str, begins_ms: int, ends_ms: int) ->
     return Takings(int(sold), int(payout))
 
 
-def sells(connection: Connection, scope: str, since_ms: int) -> bool:
-    """Whether the buyer has wanted a lead of this scope that ended since."""
-    wanted = select(leads.c.lead_id).where(leads.c.ended_at >= since_ms, _WANTED, *_within(scope))
-    return connection.execute(wanted.limit(1)).first() is not None
-
-
 def other_source_sells(connection: Connection, subid: str, since_ms: int) -> bool:
     """Whether the buyer has wanted a lead of another sub source that ended since, and whose gate is open."""
     closed = select(gates.c.scope)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tasks.gates import Closed, Go, Heard, RedisStore, Register, SharedGates, Wait
+from tasks.gates import Closed, Go, Heard, Probe, RedisStore, Register, SharedGates, Wait
 from tasks.gates.store import HOLD_MS, LONG_SILENT_RUN, SILENT_MS, SILENT_RUN
 from tests.gates.conftest import CALENDAR, ask
 
@@ -36,7 +36,7 @@ def test_one_lead_tries_a_gate_that_is_to_be_tried_and_the_others_are_turned_awa
     answers = [shared.gates().admit(ask(*SCOPES)) for _ in range(5)]
     assert [type(answer) for answer in answers] == [Go] + [Closed] * 4
     assert isinstance(answers[0], Go)
-    assert answers[0].probes == CATEGORY
+    assert answers[0].probes == (Probe(CATEGORY, 4000),)
 
 
 def test_nobody_tries_a_gate_before_its_time_nor_one_that_is_not_to_be_tried(shared):
@@ -66,7 +66,7 @@ def test_a_try_that_is_never_heard_of_makes_room_for_another(shared):
     while isinstance(answer, Closed):
         answer = gates.admit(ask(CATEGORY))
     assert isinstance(answer, Go)
-    assert answer.probes == CATEGORY
+    assert answer.probes == (Probe(CATEGORY, 4000),)
 
 
 def test_after_a_try_in_vain_the_next_comes_later_each_time(shared):
@@ -96,6 +96,58 @@ def test_a_reset_that_tells_the_store_again_gives_nobody_a_second_turn(shared):
     assert isinstance(gates.admit(ask(CATEGORY, budget_ms=60_000)), Go)
     gates.reset()
     assert isinstance(gates.admit(ask(CATEGORY)), Closed)
+
+
+def test_a_lead_that_has_to_wait_before_it_tries_a_gate_keeps_its_turn_and_the_others_are_turned_away(shared):
+    """They are capped at once, though the one that tries waits for a place."""
+    hear(shared, Heard.WAIT)
+    close(shared.gates(), CATEGORY, probe_s=0)
+    first = ask(CATEGORY, lead_id="first")
+    assert isinstance(shared.gates().admit(first), Wait)
+    assert [type(shared.gates().admit(ask(CATEGORY))) for _ in range(3)] == [Closed] * 3
+    shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
+    assert [type(shared.gates().admit(it)) for it in (ask(CATEGORY), first)] == [Closed, Go]
+
+
+def test_a_turn_that_its_lead_does_not_come_for_is_given_to_another(shared):
+    hear(shared, Heard.WAIT)
+    close(shared.gates(), CATEGORY, probe_s=0)
+    assert isinstance(shared.gates().admit(ask(CATEGORY, lead_id="first")), Wait)
+    shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
+    shared.store.hset(f"pingpost:XYZ:live:gate:{CATEGORY}", "kept", 1)
+    assert isinstance(shared.gates().admit(ask(CATEGORY)), Go)
+
+
+def test_a_lead_tries_all_its_gates_that_are_to_be_tried(shared):
+    """Else two of them would keep each other closed for ever."""
+    close(shared.gates(), CATEGORY, probe_s=0)
+    shared.gates().close(PARTNER, code=3000, reason="Account not active", until=None, probe_s=0)
+    answer = shared.gates().admit(ask(*SCOPES))
+    assert isinstance(answer, Go)
+    assert answer.probes == (Probe(PARTNER, 3000), Probe(CATEGORY, 4000))
+    assert isinstance(shared.gates().admit(ask(*SCOPES)), Closed)
+
+
+def test_a_gate_that_an_operator_closes_while_a_lead_tries_it_stays_closed_whatever_that_brings(shared):
+    for scope, code, until in ((CATEGORY, 4000, TOMORROW), (PARTNER, 3000, None)):
+        gates = shared.gates()
+        gates.close(scope, code=code, reason="the buyer's", until=until, probe_s=0)
+        assert isinstance(gates.admit(ask(scope)), Go)
+        assert gates.close(scope, code=None, reason="by hand", until=None)
+        gates.probed(scope, lambda _: 0)
+        assert not gates.open(scope, "the buyer sells again", by_probe=True)
+        answer = gates.admit(ask(scope))
+        assert isinstance(answer, Closed)
+        assert (answer.reason, answer.until) == ("by hand", None)
+
+
+def test_a_lead_that_is_turned_away_leaves_the_waiting_room(shared):
+    """Its place would make all others wait for somebody who never comes."""
+    for name in ("room", "leaving"):
+        shared.store.zadd(f"pingpost:XYZ:live:{name}", {"gone": 4e12})
+    close(shared.gates(), CATEGORY)
+    assert isinstance(shared.gates().admit(ask(CATEGORY, lead_id="gone")), Closed)
+    assert not shared.store.exists("pingpost:XYZ:live:room", "pingpost:XYZ:live:leaving")
 
 
 def test_a_gate_that_is_to_be_tried_is_not_tried_while_the_store_is_away(shared):
@@ -194,7 +246,7 @@ def test_an_answer_that_cannot_be_read_ends_a_silence_and_no_maintenance(shared)
     hear(shared, Heard.WAIT)
     shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
     hear(shared, Heard.GARBLED)
-    assert [type(shared.gates().admit(ask(CATEGORY))) for _ in range(2)] == [Go, Wait]
+    assert isinstance(shared.gates().admit(ask(CATEGORY)), Wait)
 
 
 def test_a_call_that_was_not_made_says_nothing(shared):

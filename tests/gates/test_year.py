@@ -19,7 +19,7 @@ from tasks.core.caps import Calendar
 from tasks.core.states import State
 from tasks.gates import Closed, Go, Heard, Register, SharedGates
 from tasks.ledger import Ledger, migrate
-from tasks.ledger.resets import WHOLE
+from tasks.ledger.resets import LAST_SALES_MS, WHOLE
 from tasks.ledger.rows import from_ms, to_ms
 from tasks.ledger.schema import leads, resets
 from tests.gates.conftest import ask
@@ -73,6 +73,7 @@ class Years:
             if self.chance.random() < 0.3:
                 self._meet_the_cap()
             self._ask()
+        self.clock.ms += LAST_SALES_MS
         self.beats[0].reset()
 
     def _pass_time(self) -> None:
@@ -117,10 +118,35 @@ def test_in_a_year_no_day_is_missed_and_none_is_kept_twice(empty: Path, zone: st
         whole = select(resets.c.day).where(resets.c.scope == WHOLE).order_by(resets.c.ends)
         kept = years.ledger.read(lambda connection: list(connection.execute(whole).scalars()))
         years.ledger.close()
-    first, last = calendar.day(BEGAN), calendar.day(years.now)
+    first, last = calendar.day(BEGAN), calendar.day(years.now - timedelta(milliseconds=LAST_SALES_MS))
     days = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days)]
     assert kept == days
     assert [line["day"] for line in lines if line["event"] == "day.closed"] == days
     over = [day.isoformat() for day, until in years.closed if until <= years.clock.ms]
     assert [line["day"] for line in lines if line["event"] == "cap.reset"] == over
     assert len(over) > 20
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(seed=st.integers(0, 2**32), zones=st.lists(st.sampled_from(ZONES), min_size=2, max_size=4, unique=True))
+def test_no_time_falls_between_two_days_though_clocks_are_set_back_and_the_zone_is_changed(
+    empty: Path, seed: int, zones: list[str]
+):
+    """Each date is kept once, in order, and begins where the one before it ended."""
+    chance = random.Random(seed)
+    calendars = [Calendar(ZoneInfo(zone), chance.choice([time(0), time(6)])) for zone in zones]
+    with tempfile.TemporaryDirectory() as folder:
+        years = Years(empty, Path(folder), calendars[0], chance)
+        bring(years.ledger, State.REJECTED, "first")
+        with years.ledger.engine.begin() as connection:
+            connection.execute(update(leads).values(ended_at=years.clock.ms))
+        while years.now < BEGAN + YEAR / 4:
+            years.clock.ms += chance.choice([-7_200_000, -60_000, 20_000, 3_600_000, 40_000_000, 200_000_000])
+            SharedGates(ModelStore(years.clock), Register(years.ledger, chance.choice(calendars), test=False)).reset()
+        whole = select(resets).where(resets.c.scope == WHOLE).order_by(resets.c.ends)
+        kept = years.ledger.read(lambda connection: list(connection.execute(whole)))
+        years.ledger.close()
+    days = [date.fromisoformat(row.day) for row in kept]
+    assert days == [days[0] + timedelta(days=n) for n in range(len(days))]
+    assert [row.begins for row in kept[1:]] == [row.ends for row in kept[:-1]]
+    assert len(days) > 80

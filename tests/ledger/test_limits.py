@@ -75,6 +75,23 @@ def test_a_sale_and_what_may_be_one_keep_their_place(ledger: Ledger, status: Sta
     assert used(ledger) == Used(0, 1, PRICE, 0)
 
 
+def test_a_sale_whose_number_is_withheld_keeps_its_place(ledger: Ledger):
+    """A one-step sale under the floor is `rejected` here, and the buyer has bought it all the same."""
+    take = place(Limit(CATEGORY, sales=1), price=0)
+    mine = ledger.claim(take_in(ledger, "L1", Call.ONE_STEP), Call.ONE_STEP, 5_000, take)
+    assert isinstance(mine, LeadRow)
+    assert ledger.settle(mine, exchange(Call.ONE_STEP, SALE), end(mine, Status.REJECTED))
+    assert used(ledger).sales == 1
+
+
+def test_a_lead_that_comes_too_late_is_told_so_before_it_costs_anything(ledger: Ledger):
+    take = place(Limit(CATEGORY, sales=1))
+    assert ledger.limit_reached(take) is None
+    assert isinstance(post(ledger, "L1", take), LeadRow)
+    assert ledger.limit_reached(take) == LimitReached(CATEGORY, "our own limit of 1 sales a day (category:16001)")
+    assert used(ledger).turned_away == 1
+
+
 def test_a_place_is_given_back_once_however_often_the_answer_is_written(ledger: Ledger):
     mine = post(ledger, "L1", place(Limit(CATEGORY, sales=5)))
     assert isinstance(mine, LeadRow)

@@ -63,13 +63,10 @@ def test_what_a_scope_has_brought_is_what_was_sold_in_it_and_is_no_test(ledger: 
     }
 
 
-def test_a_scope_sells_where_the_buyer_has_bid_since(ledger: Ledger, now: datetime):
+def test_another_source_sells_where_the_buyer_has_bid_since(ledger: Ledger, now: datetime):
     bring(ledger, State.REJECTED, "L1")  # its ping was bid for, its post refused
     hour = timedelta(hours=1)
     put(ledger, "L1", now)
-    assert ledger.sells(CATEGORY, to_ms(now - hour))
-    assert not ledger.sells(CATEGORY, to_ms(now + hour))
-    assert not ledger.sells("category:16002", to_ms(now - hour))
     assert ledger.other_source_sells("another", to_ms(now - hour))
     assert not ledger.other_source_sells("123", to_ms(now - hour))
     ledger.close_gate(GateRow("subid:123", 2000, "Blocked source", to_ms(now), None))
@@ -131,6 +128,26 @@ def test_a_gate_whose_day_is_over_is_opened_once_and_its_day_kept(
         1,
     )
     assert ledger.closed_gates() == []
+
+
+def test_a_day_that_ends_twice_for_a_gate_keeps_the_later_end_and_all_it_turned_away(ledger: Ledger, now: datetime):
+    """An operator has moved the buyer's hour, and the cap was met again on the same day."""
+    day = day_at(now - timedelta(days=1))
+    for hours, turned_away in ((12, 3), (0, 4)):
+        ends = day.ends - timedelta(hours=hours)
+        gate = GateRow(CATEGORY, 4000, "Daily Cap reached", to_ms(day.begins), to_ms(ends), turned_away=turned_away)
+        ledger.close_gate(gate)
+        reset = ledger.end_gate(gate, Day(day.date, day.begins, ends))
+        assert reset is not None
+    assert (reset.ends_ms, reset.turned_away) == (to_ms(day.ends), 7)
+    assert [it.turned_away for it in ledger.unlogged_resets(older_than_ms=-1000)] == [7]
+
+
+def test_a_day_is_kept_only_when_its_last_sales_are_surely_written_down(ledger: Ledger, now: datetime):
+    sell(ledger, "L1", now - timedelta(hours=1))
+    assert ledger.end_days(Calendar(ZoneInfo("UTC"), (now - timedelta(seconds=30)).time())) == []
+    (day,) = ledger.end_days(Calendar(ZoneInfo("UTC"), (now - timedelta(minutes=10)).time()))
+    assert day.takings.sold == 1
 
 
 def test_a_line_that_a_crash_swallowed_is_found_until_it_is_written(ledger: Ledger, now: datetime):

@@ -338,7 +338,7 @@ class ModelLedger:
         if known is None:
             self.gates[gate.scope] = gate
             return True
-        if known.until_ms is None:
+        if known.until_ms is None and (gate.code is not None or known.code is None):
             return False
         kept = {"since_ms": known.since_ms, "turned_away": known.turned_away}
         if gate.until_ms is not None:
@@ -348,8 +348,8 @@ class ModelLedger:
 
     def probed(self, scope: str, again_ms: int) -> None:
         def try_again() -> None:
-            if scope in self.gates:
-                known = self.gates[scope]
+            known = self.gates.get(scope)
+            if known is not None and known.probe_ms is not None:
                 tried = {"probe_ms": again_ms, "probes": known.probes + 1, "heard_ms": self._clock.ms}
                 self.gates[scope] = replace(known, **tried)
 
@@ -359,7 +359,7 @@ class ModelLedger:
         return self._transact("end_gate", lambda: self._end_gate(gate, day))
 
     def _end_gate(self, gate: GateRow, day: Day) -> Reset | None:
-        if self.gates.pop(gate.scope, None) is None or (day.date.isoformat(), gate.scope) in self.resets:
+        if self.gates.pop(gate.scope, None) is None:
             return None
         begins, ends = to_ms(day.begins), to_ms(day.ends)
         brought = Takings(0, 0)
@@ -380,8 +380,8 @@ class ModelLedger:
         found = sorted(self.resets.values(), key=lambda reset: reset.ends_ms)
         return self._transact("last_resets", lambda: {it.scope: it for it in found if it.scope in scopes}, writes=False)
 
-    def sells(self, scope: str, since_ms: int) -> bool:
-        return self._transact("sells", lambda: False, writes=False)
+    def takings(self, scope: str, begins_ms: int, ends_ms: int) -> Takings:
+        return self._transact("takings", lambda: Takings(0, 0), writes=False)
 
     def other_source_sells(self, subid: str, since_ms: int) -> bool:
         return self._transact("other_source_sells", lambda: False, writes=False)
@@ -389,8 +389,15 @@ class ModelLedger:
     def sold_again(self, scope: str) -> None:
         self._transact("sold_again", lambda: None)
 
-    def open_gate(self, scope: str) -> bool:
-        return self._transact("open_gate", lambda: self.gates.pop(scope, None) is not None)
+    def open_gate(self, scope: str, *, by_probe: bool = False) -> bool:
+        def forget() -> bool:
+            known = self.gates.get(scope)
+            if known is None or (by_probe and known.probe_ms is None):
+                return False
+            del self.gates[scope]
+            return True
+
+        return self._transact("open_gate", forget)
 
     def turn_away(self, scope: str) -> None:
         def count() -> None:

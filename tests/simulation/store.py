@@ -9,7 +9,7 @@ from typing import Final
 
 from redis.exceptions import ConnectionError as StoreAway
 
-from tasks.gates import Admission, Ask, Closed, Gate, Go, Heard, Wait
+from tasks.gates import Admission, Ask, Closed, Gate, Go, Heard, Probe, Wait
 from tasks.gates.port import PACE_SCOPE
 from tasks.gates.store import Turned
 from tasks.ledger import GateRow
@@ -41,23 +41,23 @@ class ModelStore:
     def admit(self, ask: Ask, ticket: str) -> Admission:
         self._ask("admit")
         now = self._clock.ms
-        probes = None
+        probes: list[Probe] = []
         for scope in ask.scopes:
             gate = self.closed.get(scope)
             if gate is None or (gate.until_ms is not None and gate.until_ms <= now):
                 continue
-            if gate.probe_ms is None or gate.probe_ms > now or probes:
+            if gate.probe_ms is None or gate.probe_ms > now:
                 return Closed(scope, gate.code, gate.reason, from_ms(gate.until_ms) if gate.until_ms else None)
-            probes = scope
+            probes.append(Probe(scope, gate.code))
         self._flight = {flying: until for flying, until in self._flight.items() if until > now}
         if self._hold > now:
             return Wait((self._hold - now) / 1000, "all wait", 1000)
         if len(self._flight) >= PLACES:
             return Wait(0.1, "the buyer is being tried")
         self._flight[ticket] = now + ask.budget_ms
-        if probes:
-            self.closed[probes] = replace(self.closed[probes], probe_ms=now + ask.budget_ms)
-        return Go(ticket, probes)
+        for probe in probes:
+            self.closed[probe.scope] = replace(self.closed[probe.scope], probe_ms=now + ask.budget_ms)
+        return Go(ticket, tuple(probes))
 
     def heard(
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None

@@ -22,6 +22,7 @@ from tasks.gates import Gate, SharedGates
 from tasks.ledger import LedgerError
 from tasks.ledger.limits import Used
 from tasks.ledger.rows import from_ms
+from workers.logging import configure_command
 from workers.services import Wiring
 from workers.settings import SettingsError, load
 
@@ -70,7 +71,7 @@ def close(scope: str, reason: str) -> None:
     """Close a gate by hand, until it is opened by hand. SCOPE: partner:ID, category:NUMBER or subid:NAME."""
     if scope.partition(":")[0] not in ("partner", "category", "subid") or not scope.partition(":")[2]:
         raise click.BadParameter("must be partner:ID, category:NUMBER or subid:NAME", param_hint="SCOPE")
-    done = _asked(lambda: _gates().close(scope, code=None, reason=reason, until=None))
+    done = _asked(lambda: _turning().close(scope, code=None, reason=reason, until=None))
     _say(scope, "closed", done=done)
 
 
@@ -81,7 +82,7 @@ def open_(scope: str, reason: str) -> None:
     """Open a gate by hand. SCOPE as `pingpost gates` shows it; `buyer` ends a wait for maintenance or pace."""
     if scope.startswith(LIMIT):
         raise click.BadParameter("a limit of your own is changed in the file of PINGPOST_LIMITS", param_hint="SCOPE")
-    _say(scope, "open", done=_asked(lambda: _gates().open(scope, reason)))
+    _say(scope, "open", done=_asked(lambda: _turning().open(scope, reason)))
 
 
 def as_object(gate: Gate) -> dict[str, Any]:
@@ -122,10 +123,9 @@ def table_of(found: Sequence[Gate]) -> Table:
 
 
 def _looking() -> Callable[[], list[Gate]]:
-    """Give what looks at all gates, after opening those whose day is over."""
+    """Give what looks at all gates. It opens none: whose day is over is beat's to open and to log."""
 
     def look() -> list[Gate]:
-        gates.reset()
         return [*gates.all(), *_own_limits(wiring)]
 
     try:
@@ -164,8 +164,11 @@ def _parts(limit: Limit, used: Used) -> Iterator[tuple[int, int, str]]:
         yield used.payouts_micros, limit.payouts_micros, words
 
 
-def _gates() -> SharedGates:
-    return Wiring(load()).gates
+def _turning() -> SharedGates:
+    """Give the gates to a command that turns one: its log lines go to standard error, as JSON where nobody reads."""
+    settings = load()
+    configure_command(settings)
+    return Wiring(settings).gates
 
 
 def _asked(ask: Callable[[], Any]) -> Any:
