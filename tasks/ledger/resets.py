@@ -17,7 +17,7 @@ from tasks.ledger.takings import takings
 
 WHOLE: Final = "buyer"  # the scope of a day as a whole
 # A sale of the day's last moment may be written down so long after it.
-LAST_SALES_MS: Final = 90_000
+LAST_SALES_MS: Final = 10_000
 
 
 def end_gate(connection: Connection, gate: GateRow, day: Day) -> Reset | None:

@@ -145,7 +145,7 @@ def test_a_day_that_ends_twice_for_a_gate_keeps_the_later_end_and_all_it_turned_
 
 def test_a_day_is_kept_only_when_its_last_sales_are_surely_written_down(ledger: Ledger, now: datetime):
     sell(ledger, "L1", now - timedelta(hours=1))
-    assert ledger.end_days(Calendar(ZoneInfo("UTC"), (now - timedelta(seconds=30)).time())) == []
+    assert ledger.end_days(Calendar(ZoneInfo("UTC"), (now - timedelta(seconds=5)).time())) == []
     (day,) = ledger.end_days(Calendar(ZoneInfo("UTC"), (now - timedelta(minutes=10)).time()))
     assert day.takings.sold == 1
 
