@@ -59,6 +59,16 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one of the buyer's days, of a day as a whole where no clock changes in it. `offset`: ahead of UTC."""
+
+    date: date
+    begins: datetime
+    ends: datetime
+    offset: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Calendar:
     """The buyer's days: from `reset` to `reset` on the clocks of `zone`, 23 or 25 hours long where these change."""
 
@@ -92,5 +102,29 @@ class Calendar:
                 begins = ends
             day += timedelta(days=1)
 
+    def stretches(self, begins: datetime, ends: datetime) -> Iterator[Stretch]:
+        """Cut a stretch of time, `ends` not in it, where the buyer's days begin and where the buyer's clocks change."""
+        while begins < ends:
+            cut = _change(begins, min(self.ends(begins), ends), self.zone)
+            yield Stretch(self.day(begins), begins, cut, _offset(begins, self.zone))
+            begins = cut
+
     def __str__(self) -> str:
         return f"{self.zone.key} {self.reset:%H:%M}"
+
+
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _change(begins: datetime, ends: datetime, zone: ZoneInfo) -> datetime:
+    """Give the moment at which the clocks change first; `ends` where they do not. No zone changes them twice a day."""
+    before = _offset(begins, zone)
+    if _offset(ends - timedelta(microseconds=1), zone) == before:
+        return ends
+    early, late = int(begins.timestamp()), int(ends.timestamp())
+    while late - early > 1:  # clocks change on whole seconds
+        middle = (early + late) // 2
+        changed = _offset(datetime.fromtimestamp(middle, UTC), zone) != before
+        early, late = (early, middle) if changed else (middle, late)
+    return datetime.fromtimestamp(late, UTC)

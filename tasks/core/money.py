@@ -63,6 +63,7 @@ class Money:
 
 
 def dollars(micros: int) -> str:
-    """Write any whole number of micro-dollars, such as a sum, as dollars (`Money.__str__`)."""
-    whole, fraction = divmod(micros, MICROS)
-    return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"
+    """Write any whole number of micro-dollars, such as a sum or a difference, as dollars (`Money.__str__`)."""
+    whole, fraction = divmod(abs(micros), MICROS)
+    sign = "-" if micros < 0 else ""
+    return f"{sign}{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"

@@ -51,8 +51,8 @@ class Ledger:
         """For how long this process has had the ledger again after an absence (`Absence.back_for_s`)."""
         return self._absence.back_for_s
 
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a read. It sees what is committed and waits for nobody.
+    def read(self, work: Callable[[Connection], T], *, one_moment: bool = False) -> T:
+        """Run a read. It sees what is committed and waits for nobody; with `one_moment`, all as it was at its start.
 
         A connection that the server closed meanwhile is replaced, once.
         """
@@ -60,11 +60,11 @@ class Ledger:
         with self._absence.watch(why_away, proof=not self._read_only):
             self._require_tables()
             try:
-                return self._read(work)
+                return self._read(work, one_moment=one_moment)
             except DBAPIError as fault:
                 if not fault.connection_invalidated:
                     raise
-                return self._read(work)
+                return self._read(work, one_moment=one_moment)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run a write in a transaction that it may share with others (`GroupCommit.write`). Durable when it returns."""
@@ -83,11 +83,12 @@ class Ledger:
             require(self._read(version))
             self._fits = True
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        if is_sqlite(self.engine):
+    def _read(self, work: Callable[[Connection], T], *, one_moment: bool = False) -> T:
+        if is_sqlite(self.engine):  # whose reads are of one moment in any case
             with self.engine.connect().execution_options(reads=True) as connection:
                 return work(connection)
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        alone = "REPEATABLE READ" if one_moment else "AUTOCOMMIT"
+        with self.engine.connect().execution_options(isolation_level=alone) as connection:
             return work(connection)
 
     def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:

@@ -99,3 +99,7 @@ def test_amounts_are_ordered_by_what_they_are_worth() -> None:
 def test_a_sum_may_be_larger_than_any_price() -> None:
     assert dollars(123_456_789_500_000) == "123456789.50"
     assert dollars(0) == "0.00"
+
+
+def test_a_difference_may_be_negative() -> None:
+    assert [dollars(micros) for micros in (-1, -250_000, -1_500_000)] == ["-0.000001", "-0.25", "-1.50"]

@@ -3,13 +3,14 @@ from __future__ import annotations
 from bisect import bisect
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.caps import buyer_day, next_reset
+from tasks.core.caps import Calendar, buyer_day, next_reset
 
 ZONES = [
     "America/New_York",
@@ -123,3 +124,26 @@ def test_the_day_is_the_date_on_the_buyer_s_clock_or_one_beside_it(
     now = data.draw(moments(zone))
     ahead = now.astimezone(zone).date() - buyer_day(now, zone, reset)
     assert timedelta(days=-1) <= ahead <= timedelta(days=2)
+
+
+@every_zone
+@given(st.data(), resets, spans)
+def test_stretches_cover_a_time_and_are_cut_only_where_a_day_or_the_clocks_change(
+    zone: ZoneInfo, data: st.DataObject, reset: time, span: timedelta
+) -> None:
+    begins = data.draw(moments(zone))
+    found = list(Calendar(zone, reset).stretches(begins, begins + span))
+    assert [stretch.begins for stretch in found] == [begins, *(stretch.ends for stretch in found[:-1])][: len(found)]
+    assert not found or found[-1].ends == begins + span
+    for stretch in found:
+        for at in (stretch.begins, stretch.ends - TICK):
+            assert (buyer_day(at, zone, reset), _offset(zone, at)) == (stretch.date, stretch.offset)
+    assert all((left.date, left.offset) != (right.date, right.offset) for left, right in pairwise(found))
+
+
+@every_zone
+def test_around_every_change_of_the_clocks_a_stretch_ends_with_it(zone: ZoneInfo) -> None:
+    *changed, _leap_day = changes(zone)
+    for change in changed:
+        begins, ends = change - timedelta(hours=1, microseconds=7), change + timedelta(minutes=50, microseconds=7)
+        assert change in {stretch.ends for stretch in Calendar(zone, time(12)).stretches(begins, ends)}

@@ -19,7 +19,10 @@ NOT_DONE, BAD_SETTINGS = 1, 2
 
 
 def ask_ledger(name: str, settings: Settings, work: Callable[[Connection], T]) -> T:
-    """Run a read on the ledger of these settings; leaves the process with one line where there is none to read."""
+    """Run a read of one moment on the ledger of these settings.
+
+    Leaves the process with one line where there is none to read.
+    """
     try:
         file = sqlite_file(settings)
     except SettingsError as wrong:
@@ -29,7 +32,7 @@ def ask_ledger(name: str, settings: Settings, work: Callable[[Connection], T]) -
         refuse(name, f"no ledger at {file} (PINGPOST_DATA is {settings.data})", NOT_DONE)
     ledger = Ledger.open(settings.ledger_url or ledger_default(settings.data))
     try:
-        return ledger.read(work)
+        return ledger.read(work, one_moment=True)
     except LedgerError as fault:
         cause = str(getattr(fault, "orig", None) or type(fault).__name__).splitlines()[0]
         refuse(name, f"the ledger cannot be read: {cause}", NOT_DONE)
