@@ -196,19 +196,20 @@ def test_a_formula_of_a_sub_source_is_defused_and_an_amount_is_left_alone(ledger
 
 def test_several_forms_come_from_one_reading(ledger: Ledger, run: Run, tmp_path: Path):
     sell(ledger, "L1")
-    shown = run("report", "--json", "--csv", "rows.csv")
+    shown = run("report", "--json", "--csv", "rows.csv", "--html", "page.html")
     (row,) = json.loads(shown.stdout)
     assert rows_of((tmp_path / "rows.csv").read_text())[0]["payout"] == row["payout"] == "12.00"
-    assert shown.stderr.splitlines() == ["wrote rows.csv"]
+    assert "12.00" in (tmp_path / "page.html").read_text()
+    assert shown.stderr.splitlines() == ["wrote page.html", "wrote rows.csv"]
 
 
 def test_only_one_form_is_printed(ledger: Ledger, run: Run):
     shown = run("report", "--json", "--csv")
     assert (shown.exit_code, shown.stdout) == (2, "")
-    assert shown.stderr == "pingpost report: only one of --json and --csv can be printed\n"
+    assert shown.stderr == "pingpost report: only one of --json, --csv and --html can be printed\n"
 
 
 def test_a_file_that_cannot_be_written_is_one_clear_line(ledger: Ledger, run: Run):
-    shown = run("report", "--csv", "nowhere/rows.csv")
+    shown = run("report", "--html", "nowhere/page.html")
     assert (shown.exit_code, shown.stdout) == (1, "")
-    assert shown.stderr == "pingpost report: cannot write nowhere/rows.csv: No such file or directory\n"
+    assert shown.stderr == "pingpost report: cannot write nowhere/page.html: No such file or directory\n"

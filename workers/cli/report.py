@@ -11,11 +11,13 @@ from typing import Final
 
 import click
 from rich.console import Console
+from sqlalchemy import Connection
 
 from tasks.core.caps import Calendar
 from tasks.ledger.report import By, Report, Span, report
 from workers.cli.asking import BAD_SETTINGS, NOT_DONE, ask_ledger, refuse
-from workers.report import sheet, table
+from workers.report import findings, page, sheet, table
+from workers.report.findings import Findings
 from workers.report.measures import as_object
 from workers.services import Wiring
 from workers.settings import SettingsError, load
@@ -46,6 +48,7 @@ def _groups(_context: click.Context, _option: click.Parameter, value: str) -> tu
 @click.option("--by", default="day,category,subid", show_default=True, metavar="LIST", callback=_groups, help=_BY)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 @click.option("--csv", "csv", is_flag=False, flag_value=_STDOUT, metavar="[FILE]", help="CSV; without FILE: printed.")
+@click.option("--html", "html", metavar="FILE", help="One page with plots, which opens from disk.")
 def command(
     since: datetime | None,
     until: datetime | None,
@@ -53,6 +56,7 @@ def command(
     by: tuple[By, ...],
     as_json: bool,
     csv: str | None,
+    html: str | None,
 ) -> None:
     """Tell what leads brought, by the buyer's day, category and sub source.
 
@@ -61,23 +65,29 @@ def command(
     have counted as sold and we did not: hold them against the buyer's statement. Leads of test mode ("tests") count
     into nothing else.
     """
-    if as_json and csv == _STDOUT:
-        refuse("report", "only one of --json and --csv can be printed", BAD_SETTINGS)
+    if [as_json, csv == _STDOUT, html == _STDOUT].count(True) > 1:
+        refuse("report", "only one of --json, --csv and --html can be printed", BAD_SETTINGS)
     try:
         settings = load()
         wiring = Wiring(settings)
-        span = _span(wiring.calendar, since, until)
+        names, span = wiring.protocol.categories, _span(wiring.calendar, since, until)
     except SettingsError as wrong:
         refuse("report", str(wrong), BAD_SETTINGS)
 
-    groups = ask_ledger("report", settings, lambda connection: report(connection, span, by))
+    def read(connection: Connection) -> tuple[Report, Findings | None]:
+        groups = report(connection, span, by) if as_json or csv or not html else {}
+        return groups, findings.read(connection, span, names) if html else None
+
+    groups, found = ask_ledger("report", settings, read)
+    if html and found:
+        _put(html, page.render(found, datetime.now(UTC)))
     if csv:
         rows = io.StringIO()
         sheet.write(rows, by, groups)
         _put(csv, rows.getvalue())
     if as_json:
         click.echo(json.dumps([as_object(by, group, tally) for group, tally in groups.items()]))
-    elif not csv:
+    elif not csv and not html:
         _show(span, by, groups)
 
 
