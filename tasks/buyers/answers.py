@@ -17,13 +17,14 @@ from tasks.core.money import Money
 from tasks.core.reasons import Unreadable
 
 LONGEST_TOKEN: Final = 255
-_CODE: Final = re.compile(r"#?\s*(-?\d{1,9})(?:\.0+)?\s*#?(?:[\s:,;.|\u2013\u2014-]+(.*))?", re.ASCII | re.DOTALL)
+# How values are written: a code, with words behind it where a buyer puts them there; a duration in seconds; a token.
+CODE: Final = re.compile(r"#?\s*(-?\d{1,9})(?:\.0+)?\s*#?(?:[\s:,;.|\u2013\u2014-]+(.*))?", re.ASCII | re.DOTALL)
 _SCIENTIFIC: Final = re.compile(r"\d(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
-_DURATION: Final = re.compile(r"(\d{1,6})(?:\.0+)?\s*(?:s|secs?|seconds?)?\.?", re.ASCII | re.IGNORECASE)
+DURATION: Final = re.compile(r"(\d{1,6})(?:\.0+)?\s*(?:s|secs?|seconds?)?\.?", re.ASCII | re.IGNORECASE)
 LONGEST_PHONE: Final = 40
 _PHONE: Final = re.compile(r"\+? *\(? *\d[\d ().+-]*", re.ASCII)
 _DECIMAL: Final = re.compile(r"\d+\.\d+", re.ASCII)
-_TOKEN: Final = re.compile(rf"[!-~]{{1,{LONGEST_TOKEN}}}")
+TOKEN: Final = re.compile(rf"[!-~]{{1,{LONGEST_TOKEN}}}")
 _YES: Final = frozenset({"true", "yes"})
 _NO: Final = frozenset({"false", "no", "0", ""})
 
@@ -151,7 +152,7 @@ def _status(leaves: list[Leaf], mapping: AnswerMapping, said: set[bool]) -> tupl
 def _code(text: str, mapping: AnswerMapping, codes: set[int], reasons: list[str]) -> None:
     """Take a code, and the words that some buyers put behind it. Words alone are a reason."""
     saying = word(text)
-    found = _CODE.fullmatch(text)
+    found = CODE.fullmatch(text)
     if saying in mapping.nothing:
         return
     if found is None:
@@ -165,7 +166,7 @@ def _code(text: str, mapping: AnswerMapping, codes: set[int], reasons: list[str]
 def _reason(text: str, mapping: AnswerMapping, said: set[bool], codes: set[int], reasons: list[str]) -> None:
     """Take a reason. A bare number is a code; `true` says that there is an error, `false` that there is none."""
     saying = word(text)
-    found = _CODE.fullmatch(text)
+    found = CODE.fullmatch(text)
     if saying in mapping.nothing | _NO:
         return
     if found is not None and not found[2]:
@@ -177,10 +178,11 @@ def _reason(text: str, mapping: AnswerMapping, said: set[bool], codes: set[int],
 
 
 def _price(leaves: list[Leaf], faults: set[str]) -> Money | None:
-    return _sole({_amount(leaf.text) for leaf in leaves if leaf.kind != "truth"}, "price", faults)
+    return _sole({amount(leaf.text) for leaf in leaves if leaf.kind != "truth"}, "price", faults)
 
 
-def _amount(text: str) -> Money | None:
+def amount(text: str) -> Money | None:
+    """Read a price, also in the exponents of JSON's numbers; None: it is none."""
     try:
         return Money.of(Decimal(text)) if _SCIENTIFIC.fullmatch(text) else Money.parse(text)
     except ValueError:
@@ -188,13 +190,13 @@ def _amount(text: str) -> Money | None:
 
 
 def _duration(leaves: list[Leaf], faults: set[str]) -> int | None:
-    found = (_DURATION.fullmatch(leaf.text) for leaf in leaves)
+    found = (DURATION.fullmatch(leaf.text) for leaf in leaves)
     return _sole({None if seconds is None else int(seconds[1]) for seconds in found}, "duration", faults)
 
 
 def _token(leaves: list[Leaf], faults: set[str]) -> str | None:
     token = _one("token", {leaf.text for leaf in leaves})
-    if token is None or _TOKEN.fullmatch(token):
+    if token is None or TOKEN.fullmatch(token):
         return token
     faults.add("token")
     return None

@@ -23,7 +23,7 @@ from requests import PreparedRequest, Request, Response, Session
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from tasks.buyers.answers import dialled, read_facts
+from tasks.buyers.answers import Facts, dialled, read_facts
 from tasks.buyers.connections import DeadlineAdapter
 from tasks.buyers.flight import Flight
 from tasks.buyers.hearing import Heard
@@ -102,6 +102,8 @@ class HttpBuyer:
     Args:
         clock: monotonic seconds.
         now: the time of day, for a Retry-After that names one.
+        listen: is handed each whole body, as it came, and its content type. Nothing in it is masked: it is there for
+            `pingpost certify`, whose caller is a sample.
     """
 
     def __init__(
@@ -112,12 +114,14 @@ class HttpBuyer:
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        listen: Callable[[bytes, str | None], object] = lambda _body, _content_type: None,
     ) -> None:
         self._protocol = protocol
         self._mapping = mapping
         self._config = config
         self._clock = clock
         self._now = now
+        self._listen = listen
         self._sender = Sender(config.partner_id, config.key, config.resptype, config.send_price)
         self._hidden = protocol.identity_fields | {rule.name for rule in protocol.fields if rule.secret}
         self._endpoints = {call: _endpoint(url, config) for call, url in config.endpoints.items() if url}
@@ -210,12 +214,12 @@ class HttpBuyer:
 
     def _read(self, call: Call, heard: Heard, offer: Offer, sent: Mapping[str, str]) -> Answer:
         status, headers = heard.status or 0, heard.headers
-        content = heard.content()
-        facts = (
-            content
-            if isinstance(content, Unreadable)
-            else read_facts(content, headers.get("Content-Type"), self._mapping)
-        )
+        facts: Facts | Unreadable
+        if isinstance(content := heard.content(), Unreadable):
+            facts = content
+        else:
+            self._listen(content, headers.get("Content-Type"))
+            facts = read_facts(content, headers.get("Content-Type"), self._mapping)
         return interpret(
             call,
             facts,

@@ -15,13 +15,15 @@ from tasks.core.reasons import Answer
 class Offer:
     """What one call offers: the lead's fields, our customid, and what the call is made against.
 
-    `token` is the accepted ping's (post); `price` the agreed one (direct post, or where configuration sends it).
+    `token` is the accepted ping's (post); `price` the agreed one (direct post, or where configuration sends it), and
+    `price_text` how it is written where the buyer's page gives the very text (its test mode).
     """
 
     fields: Mapping[str, str] = field(repr=False)
     customid: str
     token: str | None = None
     price: Money | None = None
+    price_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

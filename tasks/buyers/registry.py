@@ -43,6 +43,7 @@ def load_protocol(categories: Path | None = None) -> Protocol:
         forward_within_s=buyer["limits"]["forward_within_s"],
         answer_bytes=buyer["limits"]["answer_bytes"],
         test_subid=buyer["test_mode"]["subid"],
+        test_price=buyer["test_mode"]["direct_post_price"],
         one_step_url=buyer["endpoints"]["one_step"],
     )
 

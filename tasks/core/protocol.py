@@ -81,6 +81,7 @@ class Protocol:
     forward_within_s: int
     answer_bytes: int
     test_subid: str
+    test_price: str
     one_step_url: str
     identity_fields: frozenset[str] = field(init=False)
     lead_fields: tuple[FieldRule, ...] = field(init=False)

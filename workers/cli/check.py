@@ -17,12 +17,11 @@ from sqlalchemy import text
 from tasks.absence import class_name
 from tasks.buyers.answers import Facts, read_facts
 from tasks.buyers.letsmakealead.wire import interpret
-from tasks.core.bid import Bid
 from tasks.core.protocol import Call
-from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
-from tasks.core.sale import Sale
+from tasks.core.reasons import Answer, Unreadable
 from tasks.ledger.away import why_away
 from workers.places import without_password
+from workers.readings import as_object
 from workers.services import Wiring
 from workers.settings import SettingsError, load
 from workers.transport import connect_to
@@ -67,20 +66,6 @@ def command(*, answer: Path | None, call: str, http_status: int, content_type: s
                 f"[{'green' if ok else 'red'}]{'ok ' if ok else 'NO '}[/] {what}: {detail}", highlight=False
             )
     sys.exit(0 if all(ok for _, ok, _ in rows) else 1)
-
-
-def as_object(answer: Answer) -> dict[str, Any]:
-    """Give an answer as it was read, for people and scripts."""
-    match answer:
-        case Bid(price, token, duration_s):
-            return {"reading": "bid", "price": str(price), "token": token, "duration_s": duration_s}
-        case Sale(phone_number, price, duration_s, token):
-            told = {"phone_number": phone_number, "price": str(price) if price else None}
-            return {"reading": "sale", **told, "duration_s": duration_s, "token": token}
-        case Refusal(code, reason, retry_after_s):
-            return {"reading": "refusal", "code": code, "reason": reason, "retry_after_s": retry_after_s}
-        case Unreadable(why) | Unanswered(why):
-            return {"reading": type(answer).__name__.lower(), "why": why}
 
 
 def _read(wiring: Wiring, call: Call, body: bytes, content_type: str | None, http_status: int) -> Answer:

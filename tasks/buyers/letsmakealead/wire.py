@@ -70,7 +70,7 @@ def _value(rule: FieldRule, offer: Offer, sender: Sender) -> str | None:
         case "constant":
             return rule.constant
         case "offer":
-            return None if offer.price is None else str(offer.price)
+            return None if offer.price is None else offer.price_text or str(offer.price)
         case "bid":
             return offer.token
         case "lead":
