@@ -57,8 +57,9 @@ lint: install-dev ## style, types and import contracts
 chaos: install-dev ## break everything under load on both brokers, and compare four books (BROKER, LEADS, SEED)
 	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
 
-docs: install ## write the documents that are made from data (ops/log-lines.md)
+docs: install ## write what is made from data (ops/log-lines.md, ops/metrics.md)
 	$(BIN)/python -m ops.log_lines
+	$(BIN)/python -m ops.metrics_page
 
 lock: ## make the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q ops/requirements/build.in -o ops/requirements/build.txt

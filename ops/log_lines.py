@@ -32,7 +32,7 @@ def page(declared: Declaration) -> str:
     sections += ["On a line that does not fit:", _fields(declared.mark.values())]
     sections += ["On a library's line, besides:", _fields(declared.foreign.values())]
     for group, events in groupby(declared.events.values(), key=lambda event: event.group):
-        sections += [f"## {group}", _table(("event", "level", "it means", "fields", "do"), map(_event, events))]
+        sections += [f"## {group}", table(("event", "level", "it means", "fields", "do"), map(_event, events))]
     sections += ["## Fields", _fields(declared.fields.values())]
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 
@@ -44,7 +44,7 @@ def _event(event: Event) -> tuple[str, ...]:
 
 
 def _fields(fields: Iterable[Field]) -> str:
-    return _table(("field", "type", "meaning"), map(_field, fields))
+    return table(("field", "type", "meaning"), map(_field, fields))
 
 
 def _field(field: Field) -> tuple[str, ...]:
@@ -52,7 +52,8 @@ def _field(field: Field) -> tuple[str, ...]:
     return f"`{field.name}`", field.type, f"{field.means}{values}"
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Give a table in Markdown."""
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
     lines.insert(1, f"|{'---|' * len(heads)}")
     return _BLANKS.sub(" ", "\n".join(lines))

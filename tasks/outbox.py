@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from tasks.away import BROKER_AWAY
-from tasks.core.outcome import Outcome
+from tasks.core.outcome import Outcome, Status
 from tasks.ledger import LedgerError
 from tasks.ledger.rows import Untold, from_ms
 from tasks.services import Services
@@ -22,6 +22,7 @@ log = structlog.stdlib.get_logger()
 def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
     """Log an outcome that was just committed, and tell it. What fails here, the sweep does again."""
     log_outcome(outcome.message())
+    services.measures.ended(outcome)
     try:
         untold = services.ledger.untold_of(lead_id)
     except LedgerError as away:
@@ -50,10 +51,15 @@ def tell_again(services: Services, untold: Untold) -> None:
 
 def _tell(services: Services, untold: Untold) -> None:
     """Tell one outcome to the exchange and to all who wait for it, then mark it told."""
-    now = from_ms(untold.now_ms)
+    now, began = from_ms(untold.now_ms), services.monotonic()
     _tell_all(services, untold, now)
+    took_s = services.monotonic() - began  # a broker that stands still takes what it is sent, and hands it on later
     services.ledger.mark_told(untold)
-    if _is_late(untold.outcome, now):
+    if untold.first:
+        whole_s = (untold.now_ms - untold.received_ms) / 1000 + took_s
+        services.measures.told(Status(untold.outcome["status"]), whole_s, untold.buyer_ms / 1000)
+    if _is_late(untold.outcome, now + timedelta(seconds=took_s)):
+        services.measures.late()
         log.error("alarm", lead_id=untold.lead_id, stage="post", reason="the outcome was told after forward_by")
 
 

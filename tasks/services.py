@@ -13,6 +13,7 @@ from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.gates.port import Gates
 from tasks.ledger import Ledger
+from tasks.measuring import UNMEASURED, Measures
 from tasks.telling import Teller
 
 
@@ -39,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's ledger, buyer, gates and teller. `chance` gives a number from 0 to 1.
+    """One process's ledger, buyer, gates, teller and measures. `chance` gives a number from 0 to 1.
 
     `monotonic` and `sleep`, in seconds, are for the little waiting that a step does in its own thread.
     """
@@ -51,5 +52,6 @@ class Services:
     protocol: Protocol
     rules: Rules
     chance: Callable[[], float]
+    measures: Measures = UNMEASURED
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

@@ -57,6 +57,7 @@ def take(services: Services, call: Call, lead_id: str, *, redelivered: bool = Fa
 
 
 def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool) -> Next:
+    services.measures.stepped(call)
     row = services.ledger.lead(lead_id)
     if row is None or row.state.final:
         return Stop()
@@ -118,6 +119,8 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
         case Go() as go:
             claimed = services.ledger.claim(row, call, budget_ms, taking)
             if isinstance(claimed, LeadRow):
+                if (row.posts if call.sells else row.pings) == 0:
+                    services.measures.began(call, (claimed.read_ms - row.changed_ms) / 1000)
                 return _call_the_buyer(services, call, claimed, go, timeout_s)
             report(services, go, Heard.UNASKED)
             if claimed is not None:
@@ -162,6 +165,7 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, ti
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     move, following = move_of(services, call, claimed, verdict)
     _log_call(call, claimed, exchange)
+    services.measures.heard(exchange)
     ping_refused = isinstance(exchange.answer, Refusal) and not call.sells
     if ping_refused:
         # First, since others are about to call: a cap, a limit or maintenance is everybody's.

@@ -44,6 +44,7 @@ def reset_caps(self: Task) -> None:
     """Open the caps whose day is over."""
     services = cast("Services", self.app.services)
     services.gates.reset()
+    services.measures.kept_up(reset_caps.name)
 
 
 @shared_task(bind=True, name="forget", ignore_result=True)
@@ -60,6 +61,7 @@ def forget(self: Task) -> None:
                 break
         if erased:
             services.ledger.checkpoint()
+    services.measures.kept_up(forget.name)
     if erased:
         log.info("identity.erased", leads=erased, older_than_days=services.rules.retention_days)
 
@@ -80,6 +82,7 @@ def sweep(self: Task) -> None:
             _alone(row.lead_id, partial(mend, services, row))
         for untold in services.ledger.untold(older_than_ms=UNTOLD_MS, limit=AT_ONCE):
             _alone(untold.lead_id, partial(tell_again, services, untold))
+    services.measures.kept_up(sweep.name)
 
 
 def _queues(row: LeadRow) -> bool:
@@ -116,5 +119,6 @@ def mend(services: Services, row: LeadRow) -> None:
     else:
         still_there = services.ledger.postpone(row, 0)
     if still_there:
+        services.measures.resumed()
         log.info("lead.resumed", lead_id=row.lead_id, state=row.state.value)
         sale_of(row.lead_id, Call.POST if row.state is State.BID else row.call).apply_async()

@@ -26,3 +26,9 @@ class Scheduler(PersistentScheduler):
         health.touch(self.app.settings.data, "beat")
         wait: float = super().tick(*arguments, **options)
         return wait
+
+    def apply_async(self, entry: Any, *arguments: Any, **options: Any) -> Any:
+        """Send a task that is due, and count it once it is sent."""
+        sent = super().apply_async(entry, *arguments, **options)
+        self.app.wiring.counts.sent(entry.task)
+        return sent

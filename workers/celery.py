@@ -23,6 +23,8 @@ from tasks.ledger import LedgerError
 from tasks.services import Services
 from workers import health, lists
 from workers import logging as lines
+from workers.broker import length
+from workers.metrics import serve
 from workers.places import resolve
 from workers.schedule import SCHEDULE
 from workers.services import Wiring
@@ -95,15 +97,8 @@ class PingPost(Celery):
         Raises:
             kombu.exceptions.OperationalError, OSError: the broker is away.
         """
-        waiting = 0
         with self.wiring.broker.watch(why_broker_away), self.connection_for_write() as connection:
-            for name in (PING, POST):
-                try:
-                    declared = self.amqp.queues[name](connection.default_channel).queue_declare(passive=True)
-                except connection.channel_errors:
-                    continue  # on Redis an empty queue is none
-                waiting += declared.message_count
-        return waiting
+            return sum(length(connection, queue) for queue in (PING, POST))
 
     def bury(self, task: str, lead_id: str, cause: str) -> None:
         """Put a task that a fault of ours broke with the dead letters, its cause in the headers."""
@@ -210,7 +205,7 @@ def _beat_file(data: Path) -> Path:
 
 @signals.setup_logging.connect
 def _set_logging_up(**_: Any) -> None:
-    lines.configure(app.settings)
+    lines.configure(app.settings, app.wiring.counts.line)
     say_once(app.wiring.broker)
 
 
@@ -221,6 +216,7 @@ def _before_the_worker_starts(**_: Any) -> None:
         app.settings.require_credentials()
         app.wiring.require_endpoints()
         app.services  # noqa: B018 - built now, so that what is wrong with it stops the start
+        serve(app.settings, app.wiring.counts.registry("worker"))
     except SettingsError as wrong:
         _refuse(wrong)
     with suppress(LedgerError):  # beat does it again
@@ -239,6 +235,10 @@ def _worker_is_alive(sender: Any, **_: Any) -> None:
 
 @signals.beat_init.connect
 def _beat_is_ready(**_: Any) -> None:
+    try:
+        serve(app.settings, app.wiring.counts.registry("beat"))
+    except SettingsError as wrong:
+        _refuse(wrong)
     log.info("beat.ready")
 
 

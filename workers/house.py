@@ -20,6 +20,7 @@ from workers.part import Part
 from workers.places import LOCK_FILE, Places, forget, is_store, resolve, tell, without_password
 from workers.settings import PREFIX, Settings
 from workers.supervisor import Log, Sink, Supervisor
+from workers.targets import targets, tell_prometheus
 
 Lineup = Callable[[Settings, Places, Choice], tuple[Part, ...]]
 
@@ -43,6 +44,7 @@ class House:
         self.ready = False
         self.supervisor: Supervisor | None = None
         self._settings = settings.model_copy(update={"data": self.data})
+        self.metrics = targets(self._settings, choice)
         self._log = log
         self._sink = sink
         self._parts = parts
@@ -88,6 +90,7 @@ class House:
         await asyncio.to_thread(_migrate, places.ledger_url)
         self.places = places
         tell(self.data, places)
+        tell_prometheus(self.data, self.metrics)
         supervisor.start(*self._parts(self._settings, places, self.choice))
         await supervisor.ready()
         self.ready = True
@@ -104,7 +107,11 @@ class House:
             "ledger": without_password(self.places.ledger_url),
             "data": str(self.data),
         }
-        return told if self.choice.flower_url is None else {**told, "flower": self.choice.flower_url}
+        if self.choice.flower_url is not None:
+            told["flower"] = self.choice.flower_url
+        if self.metrics:
+            told["metrics"] = ", ".join(f"{part} {place}" for part, place in self.metrics.items())
+        return told
 
     async def _find_places(self, supervisor: Supervisor) -> Places:
         settings = self._settings

@@ -60,24 +60,27 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
     # The longest call that a worker may be in when it is asked to end, and its patience with a ledger that is away: it
     # may hold a sale. One that holds nothing ends at once.
     grace_s = settings.connect_timeout_s + max(settings.ping_timeout_s, settings.post_timeout_s) + LEDGER_PATIENCE_S + 5
-    nodes = [(f"ping{number + 1}", "ping,upkeep") for number in range(choice.workers)]
-    nodes += [(f"post{number + 1}", "post") for number in range(choice.posts)]
+    ports = metrics_ports(settings, choice)
+
+    def its(name: str) -> dict[str, str]:
+        return {**env, f"{PREFIX}METRICS_PORT": str(ports.get(name, 0))}
+
     parts = [
         Part(
             name,
             (*_CELERY, "worker", "-n", f"{name}.{_mark(data)}@%h", "-Q", queues, *_ALONE),
-            env,
+            its(name),
             ready_event="worker.ready",
             stop_rank=WORKERS,
             grace_s=grace_s,
         )
-        for name, queues in nodes
+        for name, queues in _nodes(choice).items()
     ]
     parts.append(
         Part(
             "intake",
             (sys.executable, "-m", "workers.cli", "intake"),
-            {**env, f"{PREFIX}METRICS_PORT": str(settings.metrics_port)},
+            its("intake"),
             ready_event="intake.ready",
             stop_rank=INTAKE,
         )
@@ -86,7 +89,7 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
         Part(
             "beat",
             (*_CELERY, "beat"),
-            env,
+            its("beat"),
             ready_event="beat.ready",
             stop_rank=BEAT,
         )
@@ -94,6 +97,19 @@ def lineup(settings: Settings, places: Places, choice: Choice) -> tuple[Part, ..
     if choice.flower_port is not None:
         parts.append(_flower(env, choice.flower_port))
     return tuple(parts)
+
+
+def metrics_ports(settings: Settings, choice: Choice) -> dict[str, int]:
+    """Give the port on which each part serves its metrics, from the setting's on; none where it is 0."""
+    if not settings.metrics_port:
+        return {}
+    return {name: settings.metrics_port + place for place, name in enumerate(("intake", "beat", *_nodes(choice)))}
+
+
+def _nodes(choice: Choice) -> dict[str, str]:
+    """Give the workers, each with the queues that it takes from."""
+    pings = {f"ping{number + 1}": "ping,upkeep" for number in range(choice.workers)}
+    return pings | {f"post{number + 1}": "post" for number in range(choice.posts)}
 
 
 def _flower(env: dict[str, str], port: int) -> Part:
@@ -111,8 +127,6 @@ def _environment(data: Path, places: Places, choice: Choice) -> dict[str, str]:
         # Our own pipe reads their lines, whatever we ourselves write to.
         f"{PREFIX}LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
-        # One port, one part.
-        f"{PREFIX}METRICS_PORT": "0",
     }
     if choice.concurrency is not None:
         env[f"{PREFIX}CONCURRENCY"] = str(choice.concurrency)

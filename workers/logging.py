@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TextIO
 from urllib.parse import urlsplit
 
@@ -95,18 +95,20 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
-def configure(settings: Settings) -> None:
-    """Set logging up for this process, once, before anything is logged."""
-    shared, last = _ours(settings, sys.stdout)
+def configure(settings: Settings, count: Callable[[Event], None] = lambda _: None) -> None:
+    """Set logging up for this process, once, before anything is logged. `count` is handed each line of ours."""
+    shared, last = _ours(settings, sys.stdout, count)
     _route_the_standard_library(shared, last, logging.getLevelNamesMapping()[settings.log_level])
 
 
 def configure_command(settings: Settings) -> None:
     """Set logging up for a command that changes something, and whose standard output is its answer."""
-    _ours(settings, sys.stderr, lasts=False)
+    _ours(settings, sys.stderr, lambda _: None, lasts=False)
 
 
-def _ours(settings: Settings, stream: TextIO, *, lasts: bool = True) -> tuple[list[Any], Any]:
+def _ours(
+    settings: Settings, stream: TextIO, count: Callable[[Event], None], *, lasts: bool = True
+) -> tuple[list[Any], Any]:
     """Set structlog up. Gives the processors of every line, and what renders it."""
     redaction = Redaction(load_protocol().identity_fields | {"key"}, secrets_of(settings))
     declared = Declared(declaration(), raises=settings.log_undeclared == "raise")
@@ -121,13 +123,27 @@ def _ours(settings: Settings, stream: TextIO, *, lasts: bool = True) -> tuple[li
     last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
     level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, declared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[_Counted(count, level), *shared, structlog.processors.format_exc_info, declared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO)),
         # What it uses of a file is write and flush.
         logger_factory=structlog.WriteLoggerFactory(LogStream(stream)),  # type: ignore[arg-type]  # see above
         cache_logger_on_first_use=lasts,
     )
     return shared, last
+
+
+class _Counted:
+    """A structlog processor: has each line counted, those too that the level then keeps off the log."""
+
+    def __init__(self, count: Callable[[Event], None], level: int) -> None:
+        self._count = count
+        self._level = level
+
+    def __call__(self, _logger: Any, method: str, event: Event) -> Event:
+        self._count(event)
+        if logging.getLevelNamesMapping()[method.upper()] < self._level:
+            raise structlog.DropEvent
+        return event
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

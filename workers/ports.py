@@ -12,12 +12,12 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_000)
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of loopback now."""
-    with socket.socket() as probe:
+def is_free(port: int, address: str = LOOPBACK) -> bool:
+    """Whether a server could listen on this port now, of loopback or of another address of this machine."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

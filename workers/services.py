@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from datetime import time
 from functools import cached_property
+from importlib.metadata import version
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -29,7 +30,9 @@ from tasks.ledger import Ledger
 from tasks.sell import first_call
 from tasks.services import Rules, Services
 from tasks.telling import BrokerTeller
+from workers.metrics import Counts
 from workers.places import Places, for_redis_py, is_store, resolve
+from workers.schedule import SCHEDULE
 from workers.settings import PREFIX, Settings, SettingsError
 from workers.transport import connect_to, transport_options
 
@@ -170,6 +173,17 @@ class Wiring:
         )
 
     @cached_property
+    def counts(self) -> Counts:
+        """What this process has counted since it began."""
+        protocol = self.protocol
+        return Counts(
+            codes=protocol.codes,
+            categories=protocol.categories,
+            tasks=[entry["task"] for entry in SCHEDULE.values()],
+            version=version("pingpost"),
+        )
+
+    @cached_property
     def services(self) -> Services:
         """What a step needs."""
         return Services(
@@ -180,6 +194,7 @@ class Wiring:
             protocol=self.protocol,
             rules=self.rules,
             chance=random.random,
+            measures=self.counts,
         )
 
     @property

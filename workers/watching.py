@@ -18,6 +18,7 @@ from tasks.ledger import LedgerError
 from tasks.ledger import today as sums
 from tasks.ledger.rows import from_ms, to_ms
 from tasks.ledger.today import Waiting
+from workers.broker import length
 from workers.services import Wiring
 from workers.settings import Settings
 from workers.topology import LEADS, PING, POST
@@ -123,15 +124,8 @@ class Watch:
         return {"gates": tuple(self._wiring.gates.all())}
 
     def _broker(self) -> dict[str, object]:
-        depths = {}
         with connect_to(self._wiring.places.broker_url, connect_timeout=2) as connection:
-            for queue in (LEADS, PING, POST):
-                channel = connection.channel()
-                try:
-                    depths[queue] = channel.queue_declare(queue, passive=True).message_count
-                except connection.channel_errors:
-                    depths[queue] = 0  # on Redis an empty queue is none
-        return {"depths": depths}
+            return {"depths": {queue: length(connection, queue) for queue in (LEADS, PING, POST)}}
 
 
 class Troubles:

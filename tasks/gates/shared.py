@@ -147,6 +147,28 @@ class SharedGates:
                 words = f"the buyer sold again {late} after the reset"
                 yield Gate(reset.scope, closed=False, reason=words, since=from_ms(reset.opened_ms))
 
+    def pace(self) -> Gate:
+        """Give the buyer's gate.
+
+        Raises:
+            RedisError: the store is away.
+        """
+        return self._store.pace()
+
+    def shut(self) -> Iterator[Gate]:
+        """Give the gates that the ledger knows as closed, whatever has become of the store."""
+        for row in self._register.closed()[0]:
+            turned_away = row.turned_away
+            if self._is_there():
+                with suppress(RedisError), self._absence.watch(_why_away):
+                    turned_away += self._store.turned_away(row.scope)
+            yield _gate(row, closed=True, turned_away=turned_away)
+
+    def late_resets(self) -> dict[str, float]:
+        """Give the scopes in which the buyer sold again only after our reset of today, and so many seconds after it."""
+        late = self._register.late()
+        return {it.scope: (it.opened_ms - it.ends_ms) / 1000 for it in late if it.opened_ms is not None}
+
     def _put(self, row: GateRow | None) -> None:
         if row is not None and self._is_there():
             with suppress(RedisError), self._absence.watch(_why_away):

@@ -12,8 +12,9 @@ from tasks.absence import Absence
 from tasks.buyers.port import Exchange
 from tasks.core.caps import Calendar, Day
 from tasks.core.protocol import Call
-from tasks.ledger import closures, frontdoor, limits, moves, outbox, resets, retention, stillness, takings
+from tasks.ledger import backlog, closures, frontdoor, limits, moves, outbox, resets, retention, stillness, takings
 from tasks.ledger.away import keeps_from_writing, why_away
+from tasks.ledger.backlog import Backlog
 from tasks.ledger.commit import GroupCommit
 from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
 from tasks.ledger.limits import LimitReached, Take, Used
@@ -142,6 +143,10 @@ class Ledger:
         return self.read(
             lambda connection: stillness.standing_still(connection, message_ms=message_ms, call_ms=call_ms, limit=limit)
         )
+
+    def backlog(self) -> Backlog:
+        """Count what is open, and what is not told (`backlog.backlog`)."""
+        return self.read(backlog.backlog)
 
     def erase_identity(self, *, older_than_ms: int, limit: int) -> int:
         """Erase the identity of old leads (`retention.erase`). Gives how many."""

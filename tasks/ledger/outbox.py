@@ -46,8 +46,7 @@ def mark_logged(connection: Connection, lead_id: str) -> None:
 
 
 def _outcomes() -> Any:
-    columns = (leads.c.lead_id, leads.c.outcome, leads.c.logged_at, now_ms().label("now"))
-    return select(*columns).where(leads.c.outcome.is_not(None))
+    return select(*statements.UNTOLD).where(leads.c.outcome.is_not(None))
 
 
 def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
@@ -59,4 +58,13 @@ def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
 
 def _untold(row: Any, waiting: Iterable[Any]) -> Untold:
     addresses = tuple(Reply(r.medium, r.address, r.correlation_id, bool(r.replayed), r.id) for r in waiting)
-    return Untold(row.lead_id, json.loads(row.outcome), addresses, row.now, logged=row.logged_at is not None)
+    return Untold(
+        row.lead_id,
+        json.loads(row.outcome),
+        addresses,
+        row.now,
+        row.received_at,
+        int(row.buyer_ms),
+        logged=row.logged_at is not None,
+        first=row.told_at is None,
+    )

@@ -96,7 +96,8 @@ class Receipt:
 class LeadRow:
     """A lead as it stands. `read_ms` is the database's time of reading, `read_at` that of `monotonic`, in seconds.
 
-    `taken`: what the post under way took of an operator's own limits (`limits.Take.note`).
+    `changed_ms`: since when it stands in its state. `taken`: what the post under way took of an operator's own limits
+    (`limits.Take.note`).
     """
 
     lead_id: str
@@ -120,6 +121,7 @@ class LeadRow:
     read_ms: int
     fields: Mapping[str, str] = field(repr=False)
     read_at: float
+    changed_ms: int
     taken: str | None = None
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
@@ -136,13 +138,19 @@ class LeadRow:
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """An outcome that has to be told, and to whom. `logged`: its log line is known to be written."""
+    """An outcome that has to be told, and to whom. `logged`: its log line is known to be written.
+
+    `first`: nobody has been told yet. `received_ms`: when its lead was taken in, of which `buyer_ms` went by in calls.
+    """
 
     lead_id: str
     outcome: Mapping[str, Any]
     replies: tuple[Reply, ...]
     now_ms: int
+    received_ms: int
+    buyer_ms: int
     logged: bool = True
+    first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,5 +222,6 @@ def lead_row(row: Any) -> LeadRow:
         read_ms=row.now,
         fields=json.loads(row.content) if row.content else {},
         read_at=time.monotonic(),
+        changed_ms=row.changed_at,
         taken=row.taken,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Text, Update, bindparam, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Text, Update, bindparam, func, insert, select, update
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -26,9 +26,15 @@ CLAIMED = {
 
 READ: Select[tuple[object, ...]] = select(*ROW).where(leads.c.lead_id == bindparam("its_id"))
 APPEND_ATTEMPT: Insert = insert(attempts)
-OUTCOME = select(leads.c.lead_id, leads.c.outcome, leads.c.logged_at, now_ms().label("now")).where(
-    leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None)
+UNTOLD = (
+    *(leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, leads.c.received_at),
+    select(func.coalesce(func.sum(attempts.c.duration_ms), 0))
+    .where(attempts.c.lead_id == leads.c.lead_id)
+    .scalar_subquery()
+    .label("buyer_ms"),
+    now_ms().label("now"),
 )
+OUTCOME = select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None))
 WAITING_REPLIES = (
     select(replies).where(replies.c.lead_id == bindparam("its_id"), replies.c.told_at.is_(None)).order_by(replies.c.id)
 )

@@ -191,6 +191,7 @@ def start(machine: Machine, tmp_path: Path) -> Iterator[Callable[[str], tuple[su
         "PINGPOST_DATA": str(tmp_path / "data"),
         "FLOWER_ADDRESS": "127.0.0.1",
         "FLOWER_PORT": str(free_port()),
+        "PINGPOST_METRICS_PORT": str(free_port()),
     }
 
     def run(name: str) -> tuple[subprocess.Popen[bytes], OwnServer]:

@@ -13,6 +13,7 @@ from tasks import upkeep
 from tasks.core.outcome import Status
 from tasks.core.states import State
 from tasks.ledger import Ledger, Reception
+from tasks.measuring import UNMEASURED
 from tests.ledger.stories import FIELDS, age, arrival, at_once, bring, columns, standing, take_in
 
 DAY_MS = 86_400_000
@@ -138,7 +139,8 @@ def test_upkeep_forgets_in_batches_and_says_how_many(ledger: Ledger, monkeypatch
     monkeypatch.setattr(upkeep, "AT_ONCE", 2)
     for number in range(5):
         old(ledger, f"L{number}")
-    services = SimpleNamespace(ledger=ledger, rules=SimpleNamespace(retention_days=30))
+    rules = SimpleNamespace(retention_days=30)
+    services = SimpleNamespace(ledger=ledger, rules=rules, measures=UNMEASURED)
     task = SimpleNamespace(app=SimpleNamespace(services=services))
 
     with capture_logs() as lines:

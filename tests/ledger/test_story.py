@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tasks.core.money import Money
@@ -114,7 +116,7 @@ def test_a_told_lead_waits_only_for_addresses_that_were_left_later(ledger: Ledge
     ledger.move(mine, end(mine, Status.REJECTED))
     untold = ledger.untold_of("L1")
     assert untold is not None
-    ledger.mark_told(type(untold)(untold.lead_id, untold.outcome, (), untold.now_ms))
+    ledger.mark_told(replace(untold, replies=()))
     assert tell(ledger).waits_for == "its outcome has to be told to left"
     ledger.mark_told(untold)
     assert tell(ledger).waits_for is None

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workers.leash import Leash
+from workers.ports import is_free, pick_port
 
 
 class OwnServer:
@@ -70,3 +71,10 @@ def is_taken(port: int) -> bool:
     """Whether somebody listens on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def ports_in_a_row(number: int) -> int:
+    """Give the first of so many free ports, side by side, from where the system itself gives none out."""
+    while not all(map(is_free, range(first := pick_port(), first + number))):
+        pass
+    return first

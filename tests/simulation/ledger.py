@@ -37,6 +37,7 @@ class Stored:
     received_at: int
     deadline_at: int
     due_at: int
+    changed_at: int
     fingerprint: str
     state: State = State.RECEIVED
     epoch: int = 0
@@ -136,7 +137,7 @@ class ModelLedger:
         created = lead.created_at or arrival.sent_at
         begun = now if created is None else min(now, to_ms(created))
         deadline = begun + round(lead.deadline_s * 1000)
-        self.rows[lead.lead_id] = Stored(arrival, now, deadline, now, lead.fingerprint())
+        self.rows[lead.lead_id] = Stored(arrival, now, deadline, now, now, lead.fingerprint())
         self.touched.add(lead.lead_id)
 
     def _receipt(self, row: Stored, arrival: Arrival) -> Receipt:
@@ -187,6 +188,7 @@ class ModelLedger:
             read_ms=self._clock.ms,
             fields=lead.fields,
             read_at=self._clock.monotonic(),
+            changed_ms=row.changed_at,
             monotonic=self._clock.monotonic,
         )
 
@@ -204,6 +206,7 @@ class ModelLedger:
         if row is None or row.deadline_at <= self._clock.ms:
             return None
         row.state, row.epoch, row.due_at = CLAIMED[call], row.epoch + 1, self._clock.ms + budget_ms
+        row.changed_at = self._clock.ms
         if call is Call.PING:
             row.pings += 1
         else:
@@ -219,7 +222,7 @@ class ModelLedger:
         row = self._standing(seen)
         if row is None:
             return False
-        row.state, row.due_at = step.target, self._clock.ms + step.due_in_ms
+        row.state, row.due_at, row.changed_at = step.target, self._clock.ms + step.due_in_ms, self._clock.ms
         row.columns |= step.values
         if step.outcome is not None:
             row.outcome, row.ended_at = step.outcome.message(), to_ms(step.outcome.at)
@@ -295,7 +298,9 @@ class ModelLedger:
         if row.outcome is None:
             return None
         waiting = tuple(it.reply for it in self.replies.get(lead_id, []) if not it.told)
-        return Untold(lead_id, row.outcome, waiting, self._clock.ms, logged=row.logged)
+        return Untold(
+            lead_id, row.outcome, waiting, self._clock.ms, row.received_at, 0, logged=row.logged, first=not row.told
+        )
 
     def untold(self, *, older_than_ms: int, limit: int) -> list[Untold]:
         return self._transact("untold", lambda: self._all_untold(older_than_ms, limit), writes=False)

@@ -57,7 +57,8 @@ def plain(untold: Untold | None) -> object:
     if untold is None:
         return None
     addresses = [(it.address, it.correlation_id, it.replayed) for it in untold.replies]
-    return untold.lead_id, dict(untold.outcome), addresses, untold.now_ms, untold.logged
+    times = (untold.now_ms, untold.received_ms)
+    return untold.lead_id, dict(untold.outcome), addresses, times, untold.logged, untold.first
 
 
 class Both(RuleBasedStateMachine):

@@ -13,9 +13,11 @@ from tasks.core.protocol import Call
 from tasks.sell import sale_of
 from workers import health
 from workers.intake import Intake, Reader, Receiver, open_source
+from workers.metrics import State, broker_of, ledger_of, serve, store_of
 from workers.places import is_store
 from workers.services import Wiring
 from workers.settings import SettingsError, load
+from workers.transport import connect_to, impatient
 
 _EPILOG = """\b
 Exit codes:
@@ -36,15 +38,16 @@ def command() -> None:
     except SettingsError as wrong:
         click.echo(f"pingpost intake: {wrong}", err=True)
         sys.exit(2)
-    from workers import metrics  # noqa: PLC0415
     from workers.celery import app  # noqa: PLC0415 - it reads the settings when it is imported
     from workers.logging import configure  # noqa: PLC0415
 
-    configure(settings)
+    configure(settings, app.wiring.counts.line)
     try:
         app.wiring.require_endpoints()
         intake = _compose(app.wiring)
-        end_metrics = metrics.serve(settings, {"gates": metrics.gates_of(app.wiring.gates)})
+        registry = app.wiring.counts.registry("intake")
+        registry.register(_state(app.wiring))
+        end_metrics = serve(settings, registry)
     except SettingsError as wrong:
         click.echo(f"pingpost intake: {wrong}", err=True)
         sys.exit(2)
@@ -69,9 +72,21 @@ def _compose(wiring: Wiring) -> Intake:
         test=wiring.settings.test_mode,
         keeps_keys=is_store(wiring.places.broker_url),
     )
-    receiver = Receiver(reader, wiring.ledger, wiring.teller, start=_start)
+    receiver = Receiver(reader, wiring.ledger, wiring.teller, start=_start, measures=wiring.counts)
     source = open_source(wiring.places.broker_url)
     return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"), broker=wiring.broker)
+
+
+def _state(wiring: Wiring) -> State:
+    """Give what the intake alone reads for metrics, since it knows all three."""
+    url = wiring.places.broker_url
+    return State(
+        {
+            "ledger": ledger_of(wiring.ledger, wiring.gates),
+            "store": store_of(wiring.gates),
+            "broker": broker_of(lambda: connect_to(url, transport_options=impatient(url))),
+        }
+    )
 
 
 def _start(lead_id: str, call: Call) -> None:

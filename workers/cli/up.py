@@ -24,6 +24,7 @@ from workers.ports import LOOPBACK, is_free, pick_port
 from workers.screen import screen
 from workers.services import Wiring
 from workers.settings import PREFIX, Settings, SettingsError
+from workers.targets import check_ports
 from workers.watching import Troubles, Watch
 
 FLOWER_PORT = 5555
@@ -73,6 +74,7 @@ def command(  # an option each
         asked = context.get_parameter_source("flower_port") is not ParameterSource.DEFAULT
         port = None if no_flower else _flower_port(flower_port, asked=asked)
         choice = Choice(workers, posts, concurrency, port)
+        check_ports(settings, choice)
         clean = _run(settings, choice, plain=plain or not sys.stdout.isatty())
     except SettingsError as wrong:
         _refuse(str(wrong), BAD_SETTINGS)

@@ -15,6 +15,7 @@ from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
 from tasks.ledger.away import is_away
+from tasks.measuring import UNMEASURED, Measures
 from tasks.outbox import log_outcome
 from tasks.telling import AddressRefuses, ExchangeRefuses, Teller
 from workers.intake.message import Message
@@ -53,6 +54,7 @@ class Receiver:
     teller: Teller
     start: Callable[[str, Call], object]
     now: Callable[[], datetime] = _now
+    measures: Measures = UNMEASURED
 
     def receive(self, batch: Sequence[Message], *, again: bool = False) -> list[tuple[Message, Unfit]]:
         """Take a batch in. Gives the messages that must be buried; all others may be acknowledged.
@@ -99,6 +101,8 @@ class Receiver:
     def _decide(self, arrival: Arrival, receipt: Receipt | Unfit) -> Broken | Unfit | _Accepted:
         if isinstance(receipt, Unfit):
             return receipt
+        if receipt.reception is Reception.NEW:
+            self.measures.received()
         if receipt.reception is not Reception.CONFLICT:
             return _Accepted(arrival, receipt)
         lead = arrival.lead
@@ -151,6 +155,7 @@ class Receiver:
         message = outcome.message()
         self._tell(message, broken.reply)
         log_outcome({**message, "lead_id": shown(broken.lead_id)})
+        self.measures.ended(outcome)
 
     def _tell(self, outcome: Mapping[str, Any], reply: Reply | None, *, replayed: bool = False) -> None:
         try:
