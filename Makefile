@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos rolling bounds lint docs lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling bounds alarms lint docs lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,9 +57,13 @@ lint: install-dev ## style, types and import contracts
 chaos: install-dev ## break everything under load on both brokers, and compare four books (BROKER, LEADS, SEED)
 	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
 
-docs: install ## write what is made from data (ops/log-lines.md, ops/metrics.md)
+docs: install ## write what is made from data (ops/log-lines.md, ops/metrics.md, ops/grafana/pingpost.json)
 	$(BIN)/python -m ops.log_lines
 	$(BIN)/python -m ops.metrics_page
+	$(BIN)/python -m ops.dashboard
+
+alarms: install-dev ## set off each of Prometheus' alarms for real, against the sandbox (TRIAL)
+	$(BIN)/python -m tests.alarms $(TRIAL)
 
 lock: ## make the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q ops/requirements/build.in -o ops/requirements/build.txt
