@@ -93,6 +93,7 @@ class House:
         """Wait for a lead's outcome, and see that it has this one only, wherever it is told."""
         outcome = self.upstream.answer(lead_id, within_s=40)
         wait_for(lambda: self.upstream.announced(lead_id), 10, lambda: f"{lead_id} was never announced")
+        self.installation.wait_for_line("lead.outcome", lead_id=lead_id)  # written when it has been told
         lines = self.installation.lines("lead.outcome", lead_id=lead_id)
         assert len(lines) == 1, lines
         told = [*self.upstream.answers(lead_id), *(one for _, one in self.upstream.announced(lead_id))]
