@@ -14,7 +14,7 @@ from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LedgerError
-from tasks.results import GoOn, Later, Stop
+from tasks.results import GoOn, Later, Stop, words
 from tasks.services import Services
 from tasks.steps import end, take
 
@@ -24,9 +24,10 @@ CAUSE_FRAMES: Final = 6
 
 
 class Step(Task):
-    """A task that takes one step of a lead. Its only argument is the lead's id."""
+    """A task that takes one step of a lead. Its only argument is the lead's id, its result what the step brought."""
 
     abstract = True
+    Request = "tasks.request:Request"
     ignore_result = True
     acks_late = True
     reject_on_worker_lost = True
@@ -38,16 +39,17 @@ class Step(Task):
         """The process's services, built at first use."""
         return cast("Services", self.app.services)
 
-    def follow(self, call: Call, lead_id: str) -> None:
-        """Take the step; wait, go on along the chain, or end it here."""
+    def follow(self, call: Call, lead_id: str) -> str | None:
+        """Take the step; wait, go on along the chain, or end it here. Gives what Flower shows as its result."""
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         match take(self.services, call, lead_id, redelivered=redelivered):
             case Later(seconds):
                 raise self.retry(countdown=self.app.countdown(seconds), max_retries=None)
-            case Stop():
+            case Stop() as following:
                 self.end_chain()
-            case GoOn():
+            case GoOn() as following:
                 pass
+        return words(following)
 
     def end_chain(self) -> None:
         """Let nothing follow: the next link is taken off, and the task succeeds."""
@@ -63,7 +65,7 @@ class Step(Task):
         if isinstance(exc, BROKER_AWAY):
             log.warning("chain.unsent", lead_id=lead_id, task=self.name, reason=type(exc).__name__)
             return
-        cause = _cause(exc)
+        cause = cause_of(exc)
         log.error("alarm", lead_id=lead_id, task=self.name, reason="a fault of ours", cause=cause)
         try:
             row = self.services.ledger.lead(lead_id)
@@ -78,7 +80,23 @@ class Step(Task):
             self.app.bury(self.name, lead_id, cause)
 
 
-def _cause(exc: BaseException) -> str:
+class Upkeep(Task):
+    """A task of beat's: safe to run twice, and late.
+
+    Who watches is not told of it: a tick a second, each with a row of its own, would leave no room for sales.
+    """
+
+    abstract = True
+    ignore_result = True
+    send_events = False
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002 - Celery calls it so
+        """Raise the alarm over a fault of ours. What is away is said elsewhere, and the next tick tries again."""
+        if not isinstance(exc, (LedgerError, *BROKER_AWAY)):
+            log.error("alarm", task=self.name, reason="a fault of ours", cause=cause_of(exc))
+
+
+def cause_of(exc: BaseException) -> str:
     """Say what broke and where. Never the error's own text: it may hold what the log must not."""
     frames = traceback.extract_tb(exc.__traceback__)[-CAUSE_FRAMES:]
     path = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))

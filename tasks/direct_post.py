@@ -9,6 +9,6 @@ from tasks.core.protocol import Call
 
 
 @shared_task(bind=True, base=Step, name="direct_post")
-def direct_post(self: Step, lead_id: str) -> None:
+def direct_post(self: Step, lead_id: str) -> str | None:
     """Direct post: sell a lead at an agreed price, without a ping."""
-    self.follow(Call.DIRECT_POST, lead_id)
+    return self.follow(Call.DIRECT_POST, lead_id)

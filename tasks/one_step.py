@@ -9,6 +9,6 @@ from tasks.core.protocol import Call
 
 
 @shared_task(bind=True, base=Step, name="one_step")
-def one_step(self: Step, lead_id: str) -> None:
+def one_step(self: Step, lead_id: str) -> str | None:
     """One-step: bid and sale in a single call."""
-    self.follow(Call.ONE_STEP, lead_id)
+    return self.follow(Call.ONE_STEP, lead_id)

@@ -9,6 +9,6 @@ from tasks.core.protocol import Call
 
 
 @shared_task(bind=True, base=Step, name="ping")
-def ping(self: Step, lead_id: str) -> None:
+def ping(self: Step, lead_id: str) -> str | None:
     """Ping: offer a lead without the caller's identity, for a bid."""
-    self.follow(Call.PING, lead_id)
+    return self.follow(Call.PING, lead_id)

@@ -9,6 +9,6 @@ from tasks.core.protocol import Call
 
 
 @shared_task(bind=True, base=Step, name="post")
-def post(self: Step, lead_id: str) -> None:
+def post(self: Step, lead_id: str) -> str | None:
     """Post: sell a lead against the token of its bid."""
-    self.follow(Call.POST, lead_id)
+    return self.follow(Call.POST, lead_id)

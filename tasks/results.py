@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.bid import Bid
+from tasks.core.money import Money
 from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.retry import delay
@@ -20,12 +21,16 @@ from tasks.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Nothing more to do for this message: the lead has its outcome, or another copy has the lead."""
+    """Nothing more to do for this message: the lead has its outcome, or (None) another copy has the lead."""
+
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The next link of the chain may start."""
+    """The next link of the chain may start: there is a bid, at this price where it named one."""
+
+    price: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,10 @@ def move_of(services: Services, call: Call, row: LeadRow, verdict: Verdict) -> t
     """Turn a verdict into the lead's next state, and into what becomes of the message."""
     match verdict:
         case Accepted(bid):
-            return Move(State.BID, values=_bid_columns(bid)), GoOn()
+            return Move(State.BID, values=_bid_columns(bid)), GoOn(bid.price)
         case Sold(sale):
-            return Move(State.SOLD, outcome=_sold(services, row, call, sale), values=_sale_columns(call, sale)), Stop()
+            outcome = _sold(services, row, call, sale)
+            return Move(State.SOLD, outcome=outcome, values=_sale_columns(call, sale)), Stop(outcome)
         case Again(_, reason, code, retry_after_s):
             tries = row.posts if call.sells else row.pings
             seconds = delay(tries, max(row.remaining_s, 0), services.chance(), retry_after_s)
@@ -57,7 +63,7 @@ def move_of(services: Services, call: Call, row: LeadRow, verdict: Verdict) -> t
             outcome = outcome_of(
                 row, status, stage_of(call), reason=reason, code=code, bid=bid, sale=sale if call.sells else None
             )
-            return Move(State(status.value), outcome=outcome, values=facts), Stop()
+            return Move(State(status.value), outcome=outcome, values=facts), Stop(outcome)
 
 
 def _sold(services: Services, row: LeadRow, call: Call, sale: Sale) -> Outcome:
@@ -90,6 +96,20 @@ def outcome_of(
         test=row.test,
         **facts,
     )
+
+
+def words(following: Stop | GoOn) -> str | None:
+    """Say for who watches tasks what a step brought: ``bid 12.50``, ``sold 12.50``, ``rejected 5000``, ``expired``.
+
+    None: nothing, another copy of the message has the lead. Never a buyer's own words: they may hold the caller.
+    """
+    if isinstance(following, GoOn):
+        return "bid" if following.price is None else f"bid {following.price}"
+    if (outcome := following.outcome) is None:
+        return None
+    fact = outcome.price if outcome.status is Status.SOLD else outcome.code
+    told = (outcome.status.value, fact, "test" if outcome.test else None)
+    return " ".join(str(word) for word in told if word is not None)
 
 
 def stage_of(call: Call) -> Stage:

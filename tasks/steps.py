@@ -15,7 +15,7 @@ import structlog
 
 from tasks.buyers.port import Exchange, Offer
 from tasks.core.bid import Bid
-from tasks.core.outcome import Stage, Status
+from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Action, Call
 from tasks.core.reasons import Refusal
 from tasks.core.sale import Sale
@@ -63,7 +63,7 @@ def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool) ->
         return Stop()
     if call is Call.PING and row.state is State.BID:
         # The worker died between its bid and the next message: the chain goes on from here.
-        return GoOn()
+        return GoOn(row.price_quoted)
     if not _is_ready(row, call, redelivered=redelivered):
         return Stop()
     if row.remaining_s <= 0:
@@ -76,19 +76,18 @@ def expire(services: Services, row: LeadRow) -> Stop:
     stage = Stage.POST if row.state is State.BID else Stage.PING
     last = f"; last: {row.last_reason}" if row.last_reason else ""
     reason = f"no sale before the deadline{last}"
-    end(services, row, Status.EXPIRED, stage, reason, code=row.last_code)
-    return Stop()
+    return Stop(end(services, row, Status.EXPIRED, stage, reason, code=row.last_code))
 
 
 def end(
     services: Services, row: LeadRow, status: Status, stage: Stage, reason: str, *, code: int | None = None
-) -> bool:
-    """End a lead without a call, and tell. False: it had moved on, and nothing was done."""
+) -> Outcome | None:
+    """End a lead without a call, and tell. None: it had moved on, and nothing was done."""
     outcome = outcome_of(row, status, stage, reason=reason, code=code)
     if not services.ledger.move(row, Move(State(status.value), outcome=outcome)):
-        return False
+        return None
     tell_outcome(services, row.lead_id, outcome)
-    return True
+    return outcome
 
 
 def _is_ready(row: LeadRow, call: Call, *, redelivered: bool) -> bool:
@@ -107,13 +106,11 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     taking = _taking(services, call, row, scopes)
     if taking is not None and (full := services.ledger.limit_reached(taking)) is not None:
         # Before it takes anything of the pace. The claim decides, should there be room here and none there.
-        end(services, row, Status.CAPPED, stage_of(call), full.reason)
-        return Stop()
+        return Stop(end(services, row, Status.CAPPED, stage_of(call), full.reason))
     # What has already been bid for goes first; a lead's only call waits its turn as any ping does.
     match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, sells=call is Call.POST)):
         case Closed() as closed:
-            _turn_away(services, row, call, closed)
-            return Stop()
+            return Stop(_turn_away(services, row, call, closed))
         case Wait(seconds, reason, code):
             return _wait(services, row, seconds, reason, code)
         case Go() as go:
@@ -123,17 +120,18 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
                     services.measures.began(call, (claimed.read_ms - row.changed_ms) / 1000)
                 return _call_the_buyer(services, call, claimed, go, timeout_s)
             report(services, go, Heard.UNASKED)
-            if claimed is not None:
-                end(services, row, Status.CAPPED, stage_of(call), claimed.reason)
-            return Stop()
+            if claimed is None:
+                return Stop()
+            return Stop(end(services, row, Status.CAPPED, stage_of(call), claimed.reason))
 
 
-def _turn_away(services: Services, row: LeadRow, call: Call, closed: Closed) -> None:
+def _turn_away(services: Services, row: LeadRow, call: Call, closed: Closed) -> Outcome | None:
     """End a lead that stands before a closed gate: at once, so that its caller can be offered to somebody else."""
     blocked = closed.code is not None and services.protocol.code(closed.code).action is Action.BLOCKED
     until = f" until {closed.until:%Y-%m-%d %H:%M} UTC" if closed.until else ""
     reason = f"{closed.reason} ({closed.scope} is closed{until})"
-    end(services, row, Status.BLOCKED if blocked else Status.CAPPED, stage_of(call), reason, code=closed.code)
+    status = Status.BLOCKED if blocked else Status.CAPPED
+    return end(services, row, status, stage_of(call), reason, code=closed.code)
 
 
 def _taking(services: Services, call: Call, row: LeadRow, scopes: tuple[str, ...]) -> Take | None:

@@ -11,6 +11,7 @@ import structlog
 from celery import Task, shared_task
 
 from tasks.away import BROKER_AWAY
+from tasks.base import Upkeep
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -39,7 +40,7 @@ DAY_MS: Final = 86_400_000
 MOST_BATCHES: Final = 20
 
 
-@shared_task(bind=True, name="reset_caps", ignore_result=True)
+@shared_task(bind=True, base=Upkeep, name="reset_caps")
 def reset_caps(self: Task) -> None:
     """Open the caps whose day is over."""
     services = cast("Services", self.app.services)
@@ -47,7 +48,7 @@ def reset_caps(self: Task) -> None:
     services.measures.kept_up(reset_caps.name)
 
 
-@shared_task(bind=True, name="forget", ignore_result=True)
+@shared_task(bind=True, base=Upkeep, name="forget")
 def forget(self: Task) -> None:
     """Erase the identity of callers whose leads ended long ago (`PINGPOST_RETENTION_DAYS`)."""
     services = cast("Services", self.app.services)
@@ -66,7 +67,7 @@ def forget(self: Task) -> None:
         log.info("identity.erased", leads=erased, older_than_days=services.rules.retention_days)
 
 
-@shared_task(bind=True, name="sweep", ignore_result=True)
+@shared_task(bind=True, base=Upkeep, name="sweep")
 def sweep(self: Task) -> None:
     """See to leads that stand still and to outcomes that nobody was told of."""
     services = cast("Services", self.app.services)

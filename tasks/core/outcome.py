@@ -54,9 +54,13 @@ class Outcome:
     reason: str | None = None
     test: bool = False
 
+    @property
+    def price(self) -> Money | None:
+        """What the buyer pays: the confirmed price, else the quoted."""
+        return self.price_quoted if self.price_confirmed is None else self.price_confirmed
+
     def message(self, *, now: datetime | None = None, replayed: bool = False) -> dict[str, Any]:
         """Give the JSON object that is told; `now` is when, and makes a sale told after `forward_by` late."""
-        price = self.price_quoted if self.price_confirmed is None else self.price_confirmed
         told: dict[str, Any] = {
             "lead_id": self.lead_id,
             "status": self.status.value,
@@ -69,7 +73,7 @@ class Outcome:
             "forward_by": rfc3339(self.forward_by) if self.forward_by else None,
             "price_quoted": _dollars(self.price_quoted),
             "price_confirmed": _dollars(self.price_confirmed),
-            "price": _dollars(price),
+            "price": _dollars(self.price),
             "duration_s": self.duration_s,
             "token": self.token,
             "code": self.code,

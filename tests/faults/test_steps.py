@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from amqp.exceptions import AccessRefused
 from kombu.exceptions import OperationalError
 from structlog.testing import capture_logs
 
+from tasks.base import Upkeep
 from tasks.core.protocol import Call
-from tasks.core.reasons import Unanswered
+from tasks.core.reasons import Answer, Refusal, Unanswered
 from tasks.core.states import State
-from tasks.results import GoOn, Later, Stop
+from tasks.ledger import LedgerError
+from tasks.results import GoOn, Later, Stop, words
 from tasks.services import Services
 from tasks.steps import take
 from tests.faults.stand_ins import BID, SALE, App, Buyer, Gates, Teller, arrive, state, step
@@ -26,7 +29,7 @@ def test_a_state_store_that_hangs_after_a_sale_keeps_nobody_waiting_for_it(servi
     sure = replace(services, buyer=Buyer([SALE]), gates=hang, teller=teller)
     arrive(sure, "s-1", Call.ONE_STEP)
 
-    assert take(sure, Call.ONE_STEP, "s-1") == Stop()
+    assert isinstance(take(sure, Call.ONE_STEP, "s-1"), Stop)
 
     assert states == [State.SOLD]
     assert teller.told == ["s-1"]
@@ -36,7 +39,7 @@ def test_a_broker_that_is_away_between_ping_and_post_does_not_end_the_lead(servi
     """Celery calls a next link that cannot be published a failure of the task; the lead still has its bid."""
     sure = replace(services, buyer=Buyer([BID]))
     arrive(sure, "s-1")
-    assert take(sure, Call.PING, "s-1") == GoOn()
+    assert take(sure, Call.PING, "s-1") == GoOn(BID.price)
     app = App(sure)
 
     for away in (OperationalError("gone"), AccessRefused("no"), ConnectionResetError()):
@@ -84,6 +87,39 @@ def test_dead_letters_that_cannot_be_sent_do_not_keep_the_message(services: Serv
     assert state(services, "s-1") is State.FAILED
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (SALE, "sold 9.50"),
+        (Refusal(5000, "Nobody wants Hildegard"), "rejected 5000"),
+        (Unanswered("no answer"), "unknown"),
+        (Unanswered("no connection", never_sent=True), None),
+    ],
+)
+def test_what_a_step_says_to_who_watches_is_its_end_and_nobody_s_words(services: Services, answer: Answer, said: str):
+    """The end, with the price or the buyer's code; a step that is to be taken again says nothing yet."""
+    arrive(services, "s-1", Call.ONE_STEP)
+
+    following = take(replace(services, buyer=Buyer([answer])), Call.ONE_STEP, "s-1")
+
+    assert (None if isinstance(following, Later) else words(following)) == said
+    if said is not None:
+        assert words(cast("Stop", take(services, Call.ONE_STEP, "s-1"))) is None, "a copy that finds the lead ended"
+
+
+@pytest.mark.parametrize(
+    ("broke", "alarms"),
+    [(KeyError("Hildegard"), 1), (LedgerError("away"), 0), (OperationalError("gone"), 0), (ConnectionResetError(), 0)],
+)
+def test_a_tick_of_beat_s_that_a_fault_of_ours_broke_raises_the_alarm(broke: Exception, alarms: int):
+    """Nobody sees it in Flower. What is away is said where it is asked, and the next tick tries again."""
+    with capture_logs() as logged:
+        type("Tick", (Upkeep,), {"name": "sweep"})().on_failure(broke, "uuid", [], {}, None)
+
+    assert [line["event"] for line in logged] == ["alarm"] * alarms
+    assert "Hildegard" not in repr(logged)
+
+
 def test_a_post_gets_no_more_time_than_remains_and_at_least_a_second(services: Services):
     """The buyer's eight seconds are cut to the deadline."""
     for deadline_s, least, most in ((60, 8, 8), (5, 4, 5), (0.8, 1, 1)):
@@ -117,7 +153,7 @@ def test_the_ping_of_a_copy_that_took_over_wins_and_the_first_one_s_token_is_dro
 
     def take_over() -> None:
         buyer.during = lambda: None
-        assert take(both, Call.PING, "s-1", redelivered=True) == GoOn()
+        assert take(both, Call.PING, "s-1", redelivered=True) == GoOn(BID.price)
 
     late = replace(BID, token="late")
     buyer = Buyer([BID, late], during=take_over)
