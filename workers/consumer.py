@@ -47,6 +47,16 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no
 
         return on_task_received
 
+    def add_task_queue(self, queue: str, *arguments: Any, **options: Any) -> None:
+        """Take from one more queue of tasks, as Flower's button and `celery control add_consumer` ask.
+
+        Of any other, such as `leads`, a worker would make dead letters.
+        """
+        if queue in self.app.amqp.queues:
+            super().add_task_queue(queue, *arguments, **options)
+        else:
+            log.warning("queue.refused", queue=queue[:50], reason="not a queue of tasks")
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Let a broken connection go, whatever comes of closing it.
 
