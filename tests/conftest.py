@@ -47,6 +47,7 @@ LONG = (
     "faults/test_restore.py",
     "frontdoor/test_submit.py",
     "faults/test_absences.py",
+    "browser/test_flower.py",
     "simulation/test_simulation.py",
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Final
 import structlog
 from celery import Celery, signals
 
+from ops.flower import environment as flower
 from tasks import direct_post, one_step, ping, post, upkeep
 from tasks.away import why_broker_away
 from tasks.ledger import LedgerError
@@ -37,12 +37,6 @@ from workers.worker import say_once
 log = structlog.stdlib.get_logger()
 
 LONGEST_COUNTDOWN_S: Final = 30.0
-FLOWER: Final = {
-    # It listens on all interfaces unless it is told otherwise before it starts.
-    "FLOWER_ADDRESS": "127.0.0.1",
-    # The argument is the lead's id, which is what an operator looks for.
-    "FLOWER_TASKS_COLUMNS": "name,args,state,received,runtime,retries,worker",
-}
 CONFIRM_S: Final = 5
 ROUTES: Final = {
     ping.ping.name: {"queue": PING},
@@ -247,30 +241,10 @@ def _refuse(wrong: SettingsError) -> None:
     raise SystemExit(2)
 
 
-def flower_password(environment: MutableMapping[str, str]) -> None:
-    """Give Flower the ``USER:PASSWORD`` of the file that ``FLOWER_BASIC_AUTH_FILE`` names; Flower reads no files.
-
-    Raises:
-        SettingsError: the file holds none. Flower without one would let everybody in.
-    """
-    path = environment.get("FLOWER_BASIC_AUTH_FILE")
-    if not path or environment.get("FLOWER_BASIC_AUTH"):
-        return
-    try:
-        credentials = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingsError(f"FLOWER_BASIC_AUTH_FILE: cannot read {path}: {fault.__class__.__name__}") from None
-    user, _, password = credentials.partition(":")
-    if not (user and password):
-        raise SettingsError(f"FLOWER_BASIC_AUTH_FILE: {path} holds no USER:PASSWORD")
-    environment["FLOWER_BASIC_AUTH"] = credentials
-
-
 def _load() -> PingPost:
-    for name, value in FLOWER.items():
-        os.environ.setdefault(name, value)
     try:
-        flower_password(os.environ)
+        if "flower" in sys.argv[1:]:  # it reads its options after the app is here
+            flower.prepare(os.environ)
         return build(load())
     except SettingsError as wrong:
         _refuse(wrong)

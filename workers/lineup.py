@@ -113,11 +113,9 @@ def _nodes(choice: Choice) -> dict[str, str]:
 
 
 def _flower(env: dict[str, str], port: int) -> Part:
-    # By the environment, which Flower reads first: without an address it listens on every interface.
     own = {**env, "FLOWER_ADDRESS": LOOPBACK, "FLOWER_PORT": str(port)}
-    return Part(
-        "flower", (*_CELERY, "flower", "--logging=warning"), own, ready_probe=_serves(port), stop_rank=FLOWER, grace_s=5
-    )
+    argv = (sys.executable, "-m", "celery", "--quiet", "-A", "workers", "flower")  # where it is, `up.ready` says
+    return Part("flower", argv, own, ready_probe=_serves(port), stop_rank=FLOWER, grace_s=5)
 
 
 def _environment(data: Path, places: Places, choice: Choice) -> dict[str, str]:
@@ -143,7 +141,7 @@ def _serves(port: int) -> Callable[[], bool]:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
         try:
             connection.request("GET", "/healthcheck")
-            return connection.getresponse().status == 200
+            return connection.getresponse().status < 500  # under a FLOWER_URL_PREFIX, a page that is not found
         except (OSError, http.client.HTTPException):
             return False
         finally:

@@ -32,6 +32,8 @@ QUIET: Final = {
     "urllib3": logging.ERROR,
     "alembic": logging.WARNING,
     "tornado.access": logging.WARNING,
+    # Flower asks workers what they are; while there is none it says so four times a look.
+    "flower.inspector": logging.ERROR,
     "asyncio": logging.WARNING,
 }
 MASK: Final = "***"

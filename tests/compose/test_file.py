@@ -180,7 +180,11 @@ def test_a_worker_is_given_the_time_to_end_its_longest_call(name: str):
 def test_the_example_of_an_environment_holds_settings_with_their_defaults_and_no_secret():
     lines = re.findall(r"^(#?)(\w+)=(.*)$", ENV_EXAMPLE, re.MULTILINE)
     ours = [(bool(hidden), name, value) for hidden, name, value in lines if name.startswith(PREFIX)]
-    assert {name for _, name, _ in lines} - {name for _, name, _ in ours} == {"FLOWER_PORT", "IMAGE_TAG"}
+    assert {name for _, name, _ in lines} - {name for _, name, _ in ours} == {
+        "FLOWER_PORT",
+        "FLOWER_READ_ONLY",
+        "IMAGE_TAG",
+    }
     for hidden, name, value in ours:
         field = Settings.model_fields[name.removeprefix(PREFIX).lower()]
         assert name.removeprefix(PREFIX) not in SECRET_SETTINGS

@@ -85,6 +85,20 @@ def test_flower_shows_a_refused_ping_as_done_and_no_post(house: House, told: dic
     assert {name.partition(".")[0] for name in _workers(house)} == {"ping1", "post1"}
 
 
+def test_flower_counts_the_queues_that_no_worker_takes_from_too(house: House):
+    """The front door and the dead letters; on RabbitMQ without its management API."""
+    house.upstream.send_raw(b"no lead")
+
+    def shown() -> dict[str, dict[str, Any]] | None:
+        queues = {queue["name"]: queue for queue in json.loads(_get(house, "/api/queues/length"))["active_queues"]}
+        buried = queues["leads.dead"]
+        return queues if max(buried.get("messages", 0), buried.get("messages_ready", 0)) > 0 else None
+
+    queues = wait_for(shown, 20)
+    assert queues.keys() >= {"leads", "ping", "post", "upkeep", "dead"}
+    assert all(f"<td>{name}</td>" in _get(house, "/broker") for name in queues)
+
+
 def test_no_page_of_flower_shows_a_caller_or_a_secret(house: House, told: dict[str, Outcome]):
     """Neither the API nor the pages: lists, each task, each worker, the broker, the metrics."""
     assert told["w-sold"]["status"] == "sold"

@@ -51,6 +51,8 @@ def call(tmp_path):
         ("PINGPOST_DEADLINE_S", "soon"),
         ("PINGPOST_ZIPLIST", "no-such-file.csv"),
         ("PINGPOST_SUBID", "match"),
+        ("FLOWER_READ_ONLY", "perhaps"),
+        ("FLOWER_BASIC_AUTH_FILE", "no-such-file"),
     ],
 )
 def test_bad_settings_stop_a_start_with_one_line_that_names_the_variable(call, tmp_path, variable, value):

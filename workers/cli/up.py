@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +13,7 @@ from click.core import ParameterSource
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from ops.flower import environment as flower
 from workers import settings as configuration
 from workers.embedded import EmbeddedError
 from workers.folder import make_private
@@ -73,6 +75,8 @@ def command(  # an option each
         _check(settings)
         asked = context.get_parameter_source("flower_port") is not ParameterSource.DEFAULT
         port = None if no_flower else _flower_port(flower_port, asked=asked)
+        if port is not None:
+            flower.prepare(dict(os.environ))  # in a copy: refused here, not part after part
         choice = Choice(workers, posts, concurrency, port)
         check_ports(settings, choice)
         clean = _run(settings, choice, plain=plain or not sys.stdout.isatty())
