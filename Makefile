@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos rolling bounds alarms lint docs lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling bounds alarms lint docs pictures lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ lint: install-dev ## style, types and import contracts
 
 chaos: install-dev ## break everything under load on both brokers, and compare four books (BROKER, LEADS, SEED)
 	$(BIN)/python -m tests.chaos $(if $(BROKER),--broker $(BROKER)) $(if $(LEADS),--leads $(LEADS)) $(if $(SEED),--seed $(SEED))
+
+pictures: install-dev ## take the pictures of Flower anew, in a real browser (ops/pictures)
+	$(BIN)/python -m tests.browser
 
 docs: install ## write what is made from data (ops/log-lines.md, ops/metrics.md, ops/grafana/pingpost.json)
 	$(BIN)/python -m ops.log_lines
