@@ -22,7 +22,7 @@ class Absence:
     """
 
     def __init__(self, what: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Watch over `what`, one of ``broker``, ``ledger``, ``store``."""
+        """Watch over `what`, one of ``broker``, ``ledger``, ``store``, ``calls`` (that queue)."""
         self._away, self._back = f"{what}.away", f"{what}.back"
         self._monotonic = monotonic
         self._lock = threading.Lock()

@@ -1,11 +1,12 @@
 """Exchanges, queues, dead letters: every name on the broker, in one place.
 
 `leads` has no arguments, so that any client can declare it; ours beside it carry dead letters to `dead`. The queues
-that a worker of Celery's shall not eat (`leads`, `leads.dead`, `dead`, `calls`) stay out of `task_queues`.
+that a worker of Celery's shall not eat (`leads`, `calls`, their dead letters, `dead`) stay out of `task_queues`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from kombu import Exchange, Queue
@@ -14,11 +15,12 @@ LEADS: Final = "leads"
 LEADS_DEAD: Final = "leads.dead"
 DEAD: Final = "dead"
 CALLS: Final = "calls"
+CALLS_DEAD: Final = "calls.dead"
 PING: Final = "ping"
 POST: Final = "post"
 UPKEEP: Final = "upkeep"
 OUTCOMES: Final = "outcomes"
-OURS: Final = frozenset({LEADS, LEADS_DEAD, DEAD, CALLS, PING, POST, UPKEEP, OUTCOMES})
+OURS: Final = frozenset({LEADS, LEADS_DEAD, DEAD, CALLS, CALLS_DEAD, PING, POST, UPKEEP, OUTCOMES})
 
 REASON_HEADER: Final = "x-reason"
 QueueType = Literal["classic", "quorum"]
@@ -29,7 +31,25 @@ dead_letters = Exchange(DEAD, type="topic", durable=True)
 leads = Queue(LEADS, durable=True)
 leads_dead = Queue(LEADS_DEAD, durable=True)
 calls = Queue(CALLS, durable=True)
+calls_dead = Queue(CALLS_DEAD, durable=True)
 dead = Queue(DEAD, exchange=dead_letters, routing_key="#", durable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """A queue of upstream's that the intake reads, and where what cannot be read of it is kept."""
+
+    queue: Queue
+    dead: Queue
+
+    @property
+    def name(self) -> str:
+        """The queue's name."""
+        return str(self.queue.name)
+
+
+LEADS_INBOX: Final = Inbox(leads, leads_dead)
+CALLS_INBOX: Final = Inbox(calls, calls_dead)
 
 
 def declare_beside(connection: Any) -> None:

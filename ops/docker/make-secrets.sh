@@ -31,7 +31,7 @@ pair() { # FILE FILE
 if pair rabbitmq_definitions.json broker_url; then
     word=$(password)
     theirs=$(password)
-    # Neither is an administrator. A producer sends to `leads` and reads `outcomes`, by queues that begin with its name.
+    # Neither is an administrator. A producer sends to `leads` and `calls`, and reads `outcomes` by queues of its name.
     put rabbitmq_definitions.json "{
   \"vhosts\": [{\"name\": \"/\"}],
   \"users\": [
@@ -40,7 +40,7 @@ if pair rabbitmq_definitions.json broker_url; then
   ],
   \"permissions\": [
     {\"user\": \"pingpost\", \"vhost\": \"/\", \"configure\": \".*\", \"write\": \".*\", \"read\": \".*\"},
-    {\"user\": \"producer\", \"vhost\": \"/\", \"configure\": \"^(leads|producer\\\\..*)\$\",
+    {\"user\": \"producer\", \"vhost\": \"/\", \"configure\": \"^(leads|calls|producer\\\\..*)\$\",
      \"write\": \"^(amq\\\\.default|producer\\\\..*)\$\", \"read\": \"^(outcomes|producer\\\\..*)\$\"}
   ]
 }"

@@ -50,6 +50,20 @@ class _Fault(Exception):
     """One broken rule, to be gathered."""
 
 
+def read_time(value: object) -> datetime:
+    """Read an RFC 3339 time with an offset, in UTC.
+
+    Raises:
+        ValueError: it is none; says what would be one.
+    """
+    if isinstance(value, str) and RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("must be an RFC 3339 time with an offset, such as 2026-11-23T18:00:00Z")
+
+
 def read_lead(given: Mapping[str, Any], protocol: Protocol, defaults: Defaults) -> Lead:
     """Check a producer's object against the fields table.
 
@@ -191,12 +205,10 @@ def _deadline(value: object) -> float:
 
 
 def _created_at(value: object) -> datetime:
-    if isinstance(value, str) and RFC3339.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise _Fault("must be an RFC 3339 time with an offset, such as 2026-11-23T18:00:00Z")
+    try:
+        return read_time(value)
+    except ValueError as fault:
+        raise _Fault(str(fault)) from None
 
 
 def _reply_to(value: object) -> str:

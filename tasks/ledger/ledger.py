@@ -10,9 +10,22 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tasks.absence import Absence
 from tasks.buyers.port import Exchange
+from tasks.core.callreport import CallReport
 from tasks.core.caps import Calendar, Day
 from tasks.core.protocol import Call
-from tasks.ledger import backlog, closures, frontdoor, limits, moves, outbox, resets, retention, stillness, takings
+from tasks.ledger import (
+    backlog,
+    callreports,
+    closures,
+    frontdoor,
+    limits,
+    moves,
+    outbox,
+    resets,
+    retention,
+    stillness,
+    takings,
+)
 from tasks.ledger.away import keeps_from_writing, why_away
 from tasks.ledger.backlog import Backlog
 from tasks.ledger.commit import GroupCommit
@@ -99,6 +112,10 @@ class Ledger:
     def refuse(self, lead_id: str, reason: str) -> None:
         """Remember a lead that was invalid."""
         self.write(lambda connection: frontdoor.refuse(connection, lead_id, reason))
+
+    def keep_reports(self, reports: Sequence[CallReport]) -> list[callreports.Kept | callreports.Refused]:
+        """Keep a batch of reports of calls (`callreports.keep`). Committed when it returns."""
+        return self.write(lambda connection: callreports.keep(connection, reports))
 
     def lead(self, lead_id: str) -> LeadRow | None:
         """Read a lead as it stands."""

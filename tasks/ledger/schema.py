@@ -2,7 +2,8 @@
 
 `leads` is one row a lead and holds its state; `attempts` is append-only, one row an HTTP exchange; `replies` are the
 addresses that asked for an outcome; `refusals` are messages that never became a lead; `gates` outlive the state store;
-`resets` are the buyer's days that are over; `taken` counts what an operator's own limits allow in a day.
+`resets` are the buyer's days that are over; `taken` counts what an operator's own limits allow in a day; `call_reports`
+are what upstream told of sold calls; `settlements` are what the buyer's statements say of unknown leads.
 """
 
 from __future__ import annotations
@@ -91,6 +92,13 @@ Index(
     postgresql_where=text("status IS NOT NULL AND content IS NOT NULL"),
 )
 Index("ix_leads_token", leads.c.token)
+# Where the producer gave none of its own, it is the lead's id, which has an index.
+Index(
+    "ix_leads_own_customid",
+    leads.c.customid,
+    sqlite_where=text("customid <> lead_id"),
+    postgresql_where=text("customid <> lead_id"),
+)
 
 attempts = Table(
     "attempts",
@@ -182,3 +190,37 @@ taken = Table(
     Column("payouts", BigInteger, nullable=False, server_default="0"),
     Column("turned_away", Integer, nullable=False, server_default="0"),
 )
+
+# Both are append-only but for `counts`, which stands on the last row of each lead.
+call_reports = Table(
+    "call_reports",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False, index=True),
+    Column("reported_at", BigInteger, nullable=False),
+    Column("forwarded_at", BigInteger),  # null: the caller was never forwarded
+    Column("duration_ms", Integer, nullable=False),
+    Column("standing", String(8), nullable=False),
+    Column("why", String(24)),
+    Column("counts", Boolean, nullable=False),
+)
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("id", _serial, primary_key=True, autoincrement=True),
+    Column("lead_id", String(40), ForeignKey("leads.lead_id"), nullable=False, index=True),
+    Column("settled_at", BigInteger, nullable=False),
+    Column("statement", Text, nullable=False),  # the file's name
+    Column("sold", Boolean, nullable=False),
+    Column("price", BigInteger),
+    Column("token", String(255)),
+    Column("counts", Boolean, nullable=False),
+)
+for _told in (call_reports, settlements):
+    Index(
+        f"uq_{_told.name}_counting",
+        _told.c.lead_id,
+        unique=True,
+        sqlite_where=text("counts = 1"),
+        postgresql_where=text("counts"),
+    )

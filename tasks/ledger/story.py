@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tasks.core.money import Money
+from tasks.core.outcome import Status
+from tasks.core.payout import Loss, Payout, Standing
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger.clock import now_ms
 from tasks.ledger.rows import from_ms, money
-from tasks.ledger.schema import attempts, leads, refusals, replies
+from tasks.ledger.schema import attempts, call_reports, leads, refusals, replies, settlements
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,30 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What upstream told of the call, and what that makes of its payout. Of several, the last `counts`."""
+
+    at: datetime
+    forwarded_at: datetime | None
+    duration_s: float
+    standing: Standing
+    why: Loss | None
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a statement of the buyer's says of an unknown lead. Of several, the last `counts`."""
+
+    at: datetime
+    statement: str
+    sold: bool
+    price: Money | None
+    token: str | None
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """A lead's row, without what the producer told of the caller. Times are aware and in UTC."""
 
@@ -91,6 +117,12 @@ class Facts:
     last_code: int | None
     last_reason: str | None
 
+    @property
+    def price(self) -> Money | None:
+        """What a sold lead is paid with, as `tasks.ledger.report.paid` reckons it."""
+        agreed = self.offered_price if self.call is Call.DIRECT_POST else None
+        return next((price for price in (self.price_confirmed, self.price_quoted, agreed) if price is not None), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -102,6 +134,16 @@ class Story:
     askers: tuple[Asker, ...]
     rejected: tuple[Rejected, ...]
     read_at: datetime
+    reports: tuple[Report, ...] = ()
+    settled: tuple[Settled, ...] = ()
+
+    @property
+    def payout(self) -> Payout | None:
+        """How the payout stands; None where the lead was not sold, or only in test mode."""
+        if self.facts is None or self.facts.status != Status.SOLD.value or self.facts.test:
+            return None
+        counting = [Payout(report.standing, report.why) for report in self.reports if report.counts]
+        return counting[0] if counting else Payout(Standing.OPEN)
 
     @property
     def waits_for(self) -> str | None:
@@ -126,6 +168,8 @@ def story(connection: Connection, lead_id: str) -> Story | None:
         return None
     made = connection.execute(select(attempts).where(attempts.c.lead_id == lead_id).order_by(attempts.c.id))
     asked = connection.execute(select(replies).where(replies.c.lead_id == lead_id).order_by(replies.c.id))
+    told = select(call_reports).where(call_reports.c.lead_id == lead_id).order_by(call_reports.c.id)
+    said = select(settlements).where(settlements.c.lead_id == lead_id).order_by(settlements.c.id)
     return Story(
         lead_id=lead_id,
         facts=None if row is None else _facts(row),
@@ -133,6 +177,8 @@ def story(connection: Connection, lead_id: str) -> Story | None:
         askers=tuple(Asker(r.medium, r.address, bool(r.replayed), _time(r.told_at)) for r in asked),
         rejected=rejected,
         read_at=from_ms(connection.execute(select(now_ms())).scalar_one()),
+        reports=tuple(map(_report, connection.execute(told))),
+        settled=tuple(map(_settled, connection.execute(said))),
     )
 
 
@@ -169,6 +215,28 @@ def _attempt(row: Any) -> Attempt:
         stale=bool(row.stale),
         request=json.loads(row.request),
         answer=row.answer,
+    )
+
+
+def _report(row: Any) -> Report:
+    return Report(
+        at=from_ms(row.reported_at),
+        forwarded_at=_time(row.forwarded_at),
+        duration_s=row.duration_ms / 1000,
+        standing=Standing(row.standing),
+        why=None if row.why is None else Loss(row.why),
+        counts=bool(row.counts),
+    )
+
+
+def _settled(row: Any) -> Settled:
+    return Settled(
+        at=from_ms(row.settled_at),
+        statement=row.statement,
+        sold=bool(row.sold),
+        price=money(row.price),
+        token=row.token,
+        counts=bool(row.counts),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-NEEDED = "0003"  # the newest of `migrations/versions`; looked up there it would cost each start an import of Alembic
+NEEDED = "0004"  # the newest of `migrations/versions`; looked up there it would cost each start an import of Alembic
 
 
 class SchemaTooOld(SQLAlchemyError):

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from tasks.core.callreport import CallReport
 from tasks.core.outcome import Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import Ledger, Move
-from tests.ledger.stories import AGAIN, SALE, age, bring, end, exchange, sold, take_in
+from tasks.ledger.rows import from_ms
+from tests.ledger.stories import AGAIN, SALE, age, bring, columns, end, exchange, sold, take_in
 
 Run = Callable[..., Result]
 
@@ -123,3 +125,38 @@ def test_a_lead_that_was_told_waits_for_nothing(ledger: Ledger, run: Run):
     ledger.mark_told(untold)
     age(ledger, 60_000, "ended_at")
     assert "waits for" not in run("lead", "L1").stdout
+
+
+def test_a_sold_lead_says_what_became_of_its_call_and_whether_its_payout_is_due(ledger: Ledger, run: Run):
+    bring(ledger, State.SOLD)
+    nobody = "payout    12.00 open: upstream has not told what became of the call"
+    assert nobody in run("lead", "L1").stdout
+    assert json.loads(run("lead", "L1", "--json").stdout)["payout"] == {"standing": "open", "price": "12.00"}
+    at = from_ms(columns(ledger)["ended_at"])
+    ledger.keep_reports([CallReport("L1", at, 90_000), CallReport("L1", at, 75_250)])
+    shown = run("lead", "L1").stdout
+    assert f"call      forwarded {at:%Y-%m-%d %H:%M:%S}.000, 90 s (told " in shown
+    assert "a later report counts)" in shown
+    assert ".000, 75.25 s (told " in shown
+    assert "payout    12.00 lost: too short, the buyer asks for 90 s" in shown
+    told = json.loads(run("lead", "L1", "--json").stdout)
+    assert told["payout"] == {"standing": "lost", "why": "too short", "price": "12.00"}
+    assert [(it["duration_s"], it["standing"], it["counts"]) for it in told["call_reports"]] == [
+        (90.0, "due", False),
+        (75.25, "lost", True),
+    ]
+
+
+def test_a_call_that_was_never_forwarded_is_shown_as_one(ledger: Ledger, run: Run):
+    bring(ledger, State.SOLD)
+    ledger.keep_reports([CallReport("L1", None, 0)])
+    shown = run("lead", "L1").stdout
+    assert "call      never forwarded (told " in shown
+    assert "payout    12.00 lost: not forwarded" in shown
+
+
+@pytest.mark.parametrize(("state", "test"), [(State.UNKNOWN, False), (State.REJECTED, False), (State.SOLD, True)])
+def test_where_nothing_can_be_due_no_payout_is_shown(ledger: Ledger, run: Run, state: State, test: bool):
+    bring(ledger, state, test=test)
+    assert "payout" not in run("lead", "L1").stdout
+    assert "payout" not in json.loads(run("lead", "L1", "--json").stdout)

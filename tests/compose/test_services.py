@@ -297,19 +297,21 @@ def test_the_running_role_writes_rows_and_changes_no_table(machine: Machine, sta
 
 @pytest.mark.rabbitmq
 @pytest.mark.postgresql
-def test_a_producer_sends_leads_and_reads_outcomes_and_nothing_else(machine: Machine):
+def test_a_producer_sends_leads_and_calls_and_reads_outcomes_and_nothing_else(machine: Machine):
     """Its own queues, bound to `outcomes`, are all that it reads; leads of others, tasks and dead letters are not."""
     with amqp_connection((machine.secrets / "broker_url").read_text().strip()) as ours:
         channel = ours.channel()
         channel.exchange_declare("outcomes", "topic", durable=True, auto_delete=False)
-        channel.queue_declare("leads", durable=True, auto_delete=False)
+        for queue in ("leads", "calls"):
+            channel.queue_declare(queue, durable=True, auto_delete=False)
         with amqp_connection((machine.secrets / "producer_url").read_text().strip()) as theirs:
             own = theirs.channel()
-            own.queue_declare("leads", durable=True, auto_delete=False)
             own.queue_declare("producer.replies", exclusive=True)
             own.queue_bind("producer.replies", "outcomes", "outcome.*")
-            own.basic_publish_confirm(amqp.Message(b"{}"), routing_key="leads")
-            assert channel.basic_get("leads", no_ack=True) is not None
+            for queue in ("leads", "calls"):
+                own.queue_declare(queue, durable=True, auto_delete=False)
+                own.basic_publish_confirm(amqp.Message(b"{}"), routing_key=queue)
+                assert channel.basic_get(queue, no_ack=True) is not None
             for queue in ("leads", "leads.dead", "dead", "ping", "post", "calls"):
                 with pytest.raises(amqp.AccessRefused):
                     theirs.channel().basic_get(queue)
@@ -321,4 +323,5 @@ def test_a_producer_sends_leads_and_reads_outcomes_and_nothing_else(machine: Mac
             ):
                 with pytest.raises(amqp.AccessRefused):
                     refused()
-        channel.queue_delete("leads")
+        for queue in ("leads", "calls"):
+            channel.queue_delete(queue)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import kombu
 import redis
@@ -20,12 +20,13 @@ from tasks.ledger import Ledger
 from tasks.telling import BrokerTeller
 from tests.servers.need import wait_until
 from workers.intake import Intake, Reader, Receiver, Source, open_source
-from workers.intake.loop import Growing
+from workers.intake.loop import LEADS, Events, Growing, Receives
 from workers.places import for_redis_py, is_store
 from workers.transport import transport_options
 
 DEFAULTS = Defaults(flow=Flow.PING_POST, deadline_s=20.0, subid="", test_mode=False)
 FAST = Growing(first_s=0.02, most_s=0.1)
+D = TypeVar("D", bound="Door")
 LEAD: dict[str, Any] = {"numcategory": 16001, "subid": "123", "transfer_type": 1, "zipcode": "33139"}
 
 
@@ -47,8 +48,37 @@ def open_teller(url: str) -> BrokerTeller:
     return BrokerTeller(kombu.Connection(url, transport_options=transport_options(url, 4)), lists, Absence("broker"))
 
 
-class FrontDoor:
-    """An intake in a thread. `started` are the chains that it began, in their order; `lines` its log."""
+class Door:
+    """An intake in a thread; `lines` are its log."""
+
+    def __init__(self, source: Source, receiver: Receives, ledger: Ledger, events: Events = LEADS) -> None:
+        self.ledger = ledger
+        self.lines: list[Any] = []
+        self._ready = events.ready
+        self._intake = Intake(source, receiver, events=events, growing=FAST)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._intake.run, args=[self._stop])
+
+    def open(self) -> None:
+        self._thread.start()
+        self.wait_for(lambda: self._ready in self.events, "the door is open")
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the intake does not stop"
+
+    @property
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.lines]
+
+    def wait_for(self, holds: Callable[[], object], what: str, within_s: float = 20) -> None:
+        """Wait until something is true."""
+        assert wait_until(lambda: bool(holds()), within_s=within_s, every_s=0.01), f"not in {within_s} s: {what}"
+
+
+class FrontDoor(Door):
+    """The door for leads. `started` are the chains that it began, in their order."""
 
     def __init__(
         self,
@@ -60,36 +90,15 @@ class FrontDoor:
         source: Source | None = None,
         test: bool = False,
     ) -> None:
-        self.ledger = ledger
         self.started: list[tuple[str, Call]] = []
-        self.lines: list[Any] = []
         reader = Reader(protocol, DEFAULTS, route, test=test, keeps_keys=is_store(url))
         begin = start or (lambda lead_id, call: self.started.append((lead_id, call)))
         self.source = source or open_source(url)
         self.receiver = Receiver(reader, ledger, open_teller(url), begin)
-        self._intake = Intake(self.source, self.receiver, growing=FAST)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._intake.run, args=[self._stop])
-
-    def open(self) -> None:
-        self._thread.start()
-        self.wait_for(lambda: "intake.ready" in self.events, "the door is open")
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "the intake does not stop"
-
-    @property
-    def events(self) -> list[str]:
-        return [line["event"] for line in self.lines]
+        super().__init__(self.source, self.receiver, ledger)
 
     def outcome_lines(self) -> list[dict[str, Any]]:
         return [dict(line) for line in self.lines if line["event"] == "lead.outcome"]
-
-    def wait_for(self, holds: Callable[[], object], what: str, within_s: float = 20) -> None:
-        """Wait until something is true."""
-        assert wait_until(lambda: bool(holds()), within_s=within_s, every_s=0.01), f"not in {within_s} s: {what}"
 
     def wait_started(self, *lead_ids: str) -> None:
         """Wait until these leads are on their way, and see that no other is."""
@@ -100,7 +109,13 @@ class FrontDoor:
 @contextmanager
 def open_door(url: str, ledger: Ledger, protocol: Protocol, **options: Any) -> Iterator[FrontDoor]:
     """Open a front door for as long as the block lasts."""
-    door = FrontDoor(url, ledger, protocol, **options)
+    with opened(FrontDoor(url, ledger, protocol, **options)) as door:
+        yield door
+
+
+@contextmanager
+def opened(door: D) -> Iterator[D]:
+    """Keep a door open for as long as the block lasts."""
     with capture_logs() as lines:
         door.lines = lines
         door.open()

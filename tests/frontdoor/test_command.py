@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tasks.ledger import Ledger
 from tests.frontdoor.house import lead
+from tests.frontdoor.test_calls import SOLD_AT, kept, report
 from tests.frontdoor.wire import AmqpWire, Wire
+from tests.ledger.books import ended, put
+from tests.servers.need import wait_until
 
 ARGV = [sys.executable, "-m", "workers.cli", "intake"]
 BUYER = {
@@ -54,6 +58,24 @@ def test_the_command_starts_the_chain_of_a_lead_and_ends_when_it_is_asked(
     assert [link["task"] for link in embedded["chain"]] == ["post"]
     assert b"Johnny" not in ping.body
     assert "Johnny" not in repr(ping.headers)
+
+
+def test_the_command_reads_calls_beside_leads(
+    wire: Wire, environment: dict[str, str], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Both are taken by one process, and it ends when it is asked."""
+    put(ledger, ended("A", at=SOLD_AT))
+    wire.send(report("A"), to="calls")
+    wire.send(lead("C-1"))
+    with subprocess.Popen(ARGV, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as intake:
+        try:
+            assert wait_until(lambda: bool(kept(ledger) and ledger.lead("C-1")), within_s=30, every_s=0.05)
+            intake.send_signal(signal.SIGTERM)
+            assert intake.wait(20) == 0
+        finally:
+            intake.kill()
+    assert kept(ledger) == [("A", "due", None, True)]
+    assert (tmp_path / "data/health/calls").exists()
 
 
 @pytest.mark.parametrize("missing", ["PINGPOST_PARTNER_ID", "PINGPOST_POST_URL"])

@@ -18,8 +18,8 @@ from tests.frontdoor.house import DEFAULTS, FrontDoor, lead, route
 from tests.frontdoor.test_refusals import refused
 from tests.frontdoor.wire import RedisWire, Wire
 from workers.intake.envelope import unwrap
-from workers.intake.message import Message
-from workers.intake.reading import Arrival, Broken, Reader, Unfit
+from workers.intake.message import Message, Unfit
+from workers.intake.reading import Arrival, Broken, Reader
 from workers.topology import OURS
 
 # A caller's own words, which may stand in a lead and never in what is said of it.

@@ -18,9 +18,10 @@ from tasks.ledger import Ledger
 from tests.frontdoor.house import lead, open_door
 from tests.frontdoor.wire import RedisWire, Wire
 from workers.intake import RedisSource
-from workers.intake.redis import HELD, HOLDERS
+from workers.topology import LEADS_INBOX
 
 ROOT = Path(__file__).parents[2]
+HELD, HOLDERS = "leads.held.", "leads.holders"
 Doomed = Callable[[str], "Process"]
 
 
@@ -68,7 +69,7 @@ def next_door(wire: Wire, ledger: Ledger, protocol: Protocol) -> Any:
 
 
 def impatient(wire: Wire) -> RedisSource | None:
-    return RedisSource(wire.url, silent_ms=2_500) if isinstance(wire, RedisWire) else None
+    return RedisSource(wire.url, LEADS_INBOX, silent_ms=2_500) if isinstance(wire, RedisWire) else None
 
 
 @pytest.mark.parametrize("moment", ["take", "start", "ack"])
@@ -129,7 +130,7 @@ def test_the_list_of_a_consumer_that_went_silent_is_taken_over_and_forgotten(
 def test_the_list_of_a_consumer_that_lives_is_left_alone(
     redis_wire: RedisWire, ledger: Ledger, protocol: Protocol
 ) -> None:
-    other = RedisSource(redis_wire.url, name="busy", silent_ms=2_500)
+    other = RedisSource(redis_wire.url, LEADS_INBOX, name="busy", silent_ms=2_500)
     other.open()
     redis_wire.send(lead("H-1"))
     (held,) = other.take(1)
@@ -142,7 +143,7 @@ def test_the_list_of_a_consumer_that_lives_is_left_alone(
 
 
 def test_what_a_broken_connection_left_in_ones_own_list_is_found_again(redis_wire: RedisWire) -> None:
-    source = RedisSource(redis_wire.url)
+    source = RedisSource(redis_wire.url, LEADS_INBOX)
     source.open()
     for name in ("O-1", "O-2"):
         redis_wire.send(lead(name))

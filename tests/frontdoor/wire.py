@@ -73,14 +73,12 @@ class Wire:
         kombu.Queue(name, durable=True)(self._connection.default_channel).declare()
         return name
 
-    def send_kombu(self, body: Any, **properties: Any) -> None:
+    def send_kombu(self, body: Any, to: str = "leads", **properties: Any) -> None:
         """Publish as a kombu producer does."""
         producer = kombu.Producer(self._connection)
-        producer.publish(
-            body, exchange="", routing_key="leads", declare=[kombu.Queue("leads", durable=True)], **properties
-        )
+        producer.publish(body, exchange="", routing_key=to, declare=[kombu.Queue(to, durable=True)], **properties)
 
-    def send(self, body: object, **properties: Any) -> None:
+    def send(self, body: object, to: str = "leads", **properties: Any) -> None:
         raise NotImplementedError
 
     def depth(self, queue: str) -> int:
@@ -101,10 +99,10 @@ class AmqpWire(Wire):
         self._amqp: amqp.Connection = self._connection.connection
         self.channel = self._amqp.channel()
 
-    def send(self, body: object, **properties: Any) -> None:
-        self.channel.queue_declare("leads", durable=True, auto_delete=False)
+    def send(self, body: object, to: str = "leads", **properties: Any) -> None:
+        self.channel.queue_declare(to, durable=True, auto_delete=False)
         message = amqp.Message(encode(body), **{"delivery_mode": 2, **properties})
-        self.channel.basic_publish(message, exchange="", routing_key="leads")
+        self.channel.basic_publish(message, exchange="", routing_key=to)
 
     def depth(self, queue: str) -> int:
         _, count, _ = self.channel.queue_declare(queue, durable=True, auto_delete=False)
@@ -112,7 +110,7 @@ class AmqpWire(Wire):
 
     def empty(self) -> None:
         channel = self._amqp.channel()
-        for queue in ("leads", "leads.dead", HEARD, "answers", "ping", "post"):
+        for queue in ("leads", "leads.dead", "calls", "calls.dead", HEARD, "answers", "ping", "post"):
             channel.queue_delete(queue)
         channel.close()
 
@@ -124,10 +122,10 @@ class RedisWire(Wire):
         super().__init__(url)
         self.client = redis.Redis.from_url(for_redis_py(url))
 
-    def send(self, body: object, **properties: Any) -> None:
+    def send(self, body: object, to: str = "leads", **properties: Any) -> None:
         if isinstance(body, dict):
             body = body | {name: value for name, value in properties.items() if name == "reply_to"}
-        self.client.lpush("leads", encode(body))
+        self.client.lpush(to, encode(body))
 
     def depth(self, queue: str) -> int:
         return int(self.client.llen(queue))

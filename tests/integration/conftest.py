@@ -132,7 +132,7 @@ def empty_broker(url: str) -> None:
     connection: amqp.Connection = amqp_connection(url)
     with connection:
         channel = connection.channel()
-        for queue in ("leads", "leads.dead", "dead", "calls", "ping", "post", "upkeep"):
+        for queue in ("leads", "leads.dead", "dead", "calls", "calls.dead", "ping", "post", "upkeep"):
             channel.queue_delete(queue)
         for exchange in ("tasks", "dead", "outcomes"):
             channel.exchange_delete(exchange)

@@ -47,6 +47,11 @@ class Upstream:
         """Send something that may be no lead."""
         self._door.send_raw(body)
 
+    def report(self, lead_id: str, forwarded_at: str | None, duration_s: float) -> None:
+        """Tell what became of a sold lead's call."""
+        call = {"lead_id": lead_id, "forwarded_at": forwarded_at, "duration_s": duration_s}
+        self._door.send_raw(json.dumps(call).encode(), "calls")
+
     def sell(self, *leads: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Send leads, and give their first direct outcomes in the same order."""
         self.send(*leads)
@@ -128,10 +133,10 @@ class _AmqpDoor:
     def send(self, lead: Mapping[str, Any]) -> None:
         correlation_id = uuid.uuid4().hex
         self._asked[correlation_id] = lead["lead_id"]
-        self._publish(json.dumps(lead).encode(), reply_to=self._reply_to, correlation_id=correlation_id)
+        self._publish(json.dumps(lead).encode(), "leads", reply_to=self._reply_to, correlation_id=correlation_id)
 
-    def send_raw(self, body: bytes) -> None:
-        self._publish(body)
+    def send_raw(self, body: bytes, to: str = "leads") -> None:
+        self._publish(body, to)
 
     def answers(self, lead_id: str) -> list[dict[str, Any]]:
         with self._lock:
@@ -145,10 +150,10 @@ class _AmqpDoor:
     def close(self) -> None:
         self._connection.close()
 
-    def _publish(self, body: bytes, **properties: str) -> None:
+    def _publish(self, body: bytes, to: str, **properties: str) -> None:
         with self._lock:
             message = amqp.Message(body, content_type="application/json", delivery_mode=2, **properties)
-            self._channel.basic_publish(message, routing_key="leads")
+            self._channel.basic_publish(message, routing_key=to)
 
 
 class _ListDoor:
@@ -158,8 +163,8 @@ class _ListDoor:
     def send(self, lead: Mapping[str, Any]) -> None:
         self._client.lpush("leads", json.dumps({**lead, "reply_to": f"mine.{lead['lead_id']}"}))
 
-    def send_raw(self, body: bytes) -> None:
-        self._client.lpush("leads", body)
+    def send_raw(self, body: bytes, to: str = "leads") -> None:
+        self._client.lpush(to, body)
 
     def answers(self, lead_id: str) -> list[dict[str, Any]]:
         came: Sequence[Any] = self._client.lrange(f"mine.{lead_id}", 0, -1)

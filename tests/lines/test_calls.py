@@ -14,7 +14,12 @@ from tasks.events import declaration
 ROOT = Path(__file__).parents[2]
 LEVELS = ("debug", "info", "warning", "error", "critical", "exception")
 # Where the event's name is made: each of these has the same fields.
-MADE = {("tasks/absence.py", "self._away"): "away", ("tasks/absence.py", "self._back"): "back"}
+MADE = {
+    ("tasks/absence.py", "self._away"): (".away",),
+    ("tasks/absence.py", "self._back"): (".back",),
+    ("workers/intake/loop.py", "self._events.ready"): ("intake.ready", "calls.ready"),
+    ("workers/intake/loop.py", "self._events.buried"): ("lead.buried", "call.buried"),
+}
 # Where fields are handed on whole. What they are is seen when it is run (tests/declared.py).
 HANDED_ON = {"buyer.call", "lead.outcome", "up.ready"}
 
@@ -49,7 +54,7 @@ def _read(path: str, node: ast.Call, level: str) -> LogCall:
         events: tuple[str, ...] = (event.value,)
     else:
         made = MADE[path, ast.unparse(event)]
-        events = tuple(name for name in declaration().events if name.endswith(f".{made}"))
+        events = tuple(name for name in declaration().events if name.endswith(made))
     names = [keyword.arg for keyword in node.keywords]
     return LogCall(where, level, events, frozenset(filter(None, names)), None in names)
 

@@ -38,7 +38,8 @@ from tests.simulation.invariants import Broken, Invariants
 from tests.simulation.ledger import ModelLedger
 from tests.simulation.store import ModelStore
 from tests.simulation.strands import Clock, Strand, effect
-from workers.intake.receiver import LedgerAway, Receiver
+from workers.intake.receiver import Receiver
+from workers.intake.writing import LedgerAway
 
 Choose = Callable[[int], int]
 Action = tuple[str, Callable[[], object]]

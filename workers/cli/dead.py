@@ -15,7 +15,7 @@ from rich.table import Table
 
 from workers.places import resolve
 from workers.settings import SettingsError, load
-from workers.topology import DEAD, LEADS, LEADS_DEAD, REASON_HEADER, dead, leads, leads_dead
+from workers.topology import CALLS_INBOX, DEAD, LEADS_INBOX, REASON_HEADER, dead
 from workers.transport import connect_to
 
 _EPILOG = """\b
@@ -24,7 +24,8 @@ Exit codes:
   1  no such dead letter, or the broker is away
   2  bad settings or arguments
 """
-QUEUES = {LEADS_DEAD: leads_dead, DEAD: dead}
+HOMES = {inbox.dead.name: inbox.queue for inbox in (LEADS_INBOX, CALLS_INBOX)}
+QUEUES = {inbox.dead.name: inbox.dead for inbox in (LEADS_INBOX, CALLS_INBOX)} | {DEAD: dead}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class Letter:
 def command(context: click.Context) -> None:
     """List, show, requeue or drop dead letters.
 
-    Two queues hold them: `leads.dead` has messages that are no lead; `dead` has tasks that a fault of ours broke.
-    A lead that is put back is known by its id, and is never sold twice.
+    Three queues hold them: `leads.dead` has messages that are no lead, `calls.dead` reports of calls that cannot be
+    true; `dead` has tasks that a fault of ours broke. A lead that is put back is known by its id, and is never sold
+    twice; so is a report.
     """
     if context.invoked_subcommand is None:
         context.invoke(list_)
@@ -79,7 +81,10 @@ def show(queue: str, number: int) -> None:
 @click.argument("queue", type=click.Choice(list(QUEUES)))
 @click.argument("number", type=click.IntRange(min=1))
 def requeue(queue: str, number: int) -> None:
-    """Put one dead letter of `leads.dead` back to `leads`. A lead of `dead` has its outcome: it is only dropped."""
+    """Put one dead letter of `leads.dead` back to `leads`, or of `calls.dead` to `calls`.
+
+    A lead of `dead` has its outcome: it is only dropped.
+    """
     if queue == DEAD:
         _refuse("a task of `dead` is not put back: its lead has the outcome `failed`", 2)
     _take(queue, number, back=True)
@@ -106,8 +111,8 @@ def _take(queue: str, number: int, *, back: bool) -> None:
                 _body(letter.message),
                 content_type="application/json",
                 content_encoding="binary",
-                routing_key=LEADS,
-                declare=[leads],
+                routing_key=HOMES[queue].name,
+                declare=[HOMES[queue]],
                 delivery_mode=2,
                 message_id=properties.get("message_id"),
                 reply_to=properties.get("reply_to"),

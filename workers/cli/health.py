@@ -30,7 +30,7 @@ Exit codes:
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def command(*, part: str, within_s: float, as_json: bool) -> None:
-    """Tell whether PART (intake, worker, beat) of this PINGPOST_DATA is alive.
+    """Tell whether PART (intake, calls, worker, beat) of this PINGPOST_DATA is alive.
 
     It looks at the file that the part touches while its loop turns; nothing is sent to anyone.
     """

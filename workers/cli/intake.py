@@ -1,36 +1,47 @@
-"""``pingpost intake``: the front door alone."""
+"""``pingpost intake``: the front door alone, and beside it the reader of `calls`."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Final
 
 import click
+import structlog
 
+from tasks.absence import Absence
 from tasks.core.protocol import Call
 from tasks.sell import sale_of
 from workers import health
-from workers.intake import Intake, Reader, Receiver, open_source
+from workers.intake import CallReceiver, Intake, Reader, Receiver, open_source
+from workers.intake.callreports import STAGE
+from workers.intake.loop import CALLS
 from workers.metrics import State, broker_of, ledger_of, serve, store_of
 from workers.places import is_store
 from workers.services import Wiring
 from workers.settings import SettingsError, load
+from workers.topology import CALLS_INBOX
 from workers.transport import connect_to, impatient
+
+log = structlog.stdlib.get_logger()
 
 _EPILOG = """\b
 Exit codes:
   0  stopped by SIGTERM or SIGINT, its batch finished
   2  bad settings
 """
+AGAIN_S: Final = 5.0
 
 
 @click.command("intake", epilog=_EPILOG)
 def command() -> None:
     """Take leads from the queue `leads` into the ledger, and start each on its way.
 
-    Runs until it is stopped, through the absence of broker and ledger; any number may run side by side.
+    Beside that, take what upstream tells of sold calls from the queue `calls` into the ledger. Runs until it is
+    stopped, through the absence of broker and ledger; any number may run side by side.
     """
     try:
         settings = load()
@@ -58,10 +69,33 @@ def command() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    calls = threading.Thread(target=read_calls, args=[lambda: _compose_calls(app.wiring), stop], name="calls")
+    calls.start()
     try:
         intake.run(stop)
     finally:
+        stop.set()
+        calls.join()
         end_metrics()
+
+
+def read_calls(compose: Callable[[], Intake], stop: threading.Event) -> None:
+    """Read reports of calls until `stop` is set. A fault of ours in that must not close the door to leads."""
+    while not stop.is_set():
+        try:
+            compose().run(stop)
+        except Exception as fault:  # noqa: BLE001 - see above
+            cause = type(fault).__name__
+            log.error("alarm", stage=STAGE, reason="a fault of ours", cause=cause)  # noqa: TRY400
+            stop.wait(AGAIN_S)
+
+
+def _compose_calls(wiring: Wiring) -> Intake:
+    source = open_source(wiring.places.broker_url, CALLS_INBOX)
+    # Its own absence: where only this queue is refused, the other one goes on.
+    away, data = Absence("calls"), wiring.settings.data
+    receiver = CallReceiver(wiring.ledger)
+    return Intake(source, receiver, events=CALLS, alive=lambda: health.touch(data, "calls"), broker=away)
 
 
 def _compose(wiring: Wiring) -> Intake:

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from tasks.core.money import Money
 from tasks.core.outcome import rfc3339
-from tasks.ledger.story import Attempt, Facts, Story, story
+from tasks.core.payout import Loss, Payout, Standing
+from tasks.ledger.story import Attempt, Facts, Report, Settled, Story, story
 from workers.cli.asking import BAD_SETTINGS, NOT_DONE, ask_ledger, refuse
 from workers.settings import SettingsError, load
 
@@ -31,6 +32,9 @@ Exit codes:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(lead_id: str, *, as_json: bool) -> None:
     """Tell the whole story of a lead: each call with its answer, its outcome, who was told, and what it waits for.
+
+    Of a sold one also what upstream told of the caller's call, and whether its payout is due; of an unknown one what
+    the buyer's statements say.
 
     The caller's identity and the key are never shown.
     """
@@ -57,7 +61,16 @@ def as_object(told: Story) -> dict[str, Any]:
         "attempts": [_plain(attempt) for attempt in told.attempts],
         "replies": [_plain(asker) for asker in told.askers],
         "refusals": [_plain(rejected) for rejected in told.rejected],
+        "call_reports": [_plain(report) for report in told.reports],
+        **_owed(told),
+        "settlements": [_plain(settled) for settled in told.settled],
     }
+
+
+def _owed(told: Story) -> dict[str, Any]:
+    if told.facts is None or told.payout is None:
+        return {}
+    return {"payout": _plain(told.payout, price=told.facts.price)}
 
 
 def _plain(record: Any, **instead: Any) -> dict[str, Any]:
@@ -89,6 +102,12 @@ def _show(told: Story, console: Console) -> None:
         when = f"told {_time(asker.told_at)}" if asker.told_at else "not told yet"
         again = " (sent again)" if asker.replayed else ""
         console.print(Text(f"  {'reply':<10}{asker.address}{again}: {when}"))
+    for report in told.reports:
+        console.print(Text(f"  {'call':<10}{_call(report)}"))
+    if told.facts and told.payout:
+        console.print(Text(f"  {'payout':<10}{_payout(told.facts, told.payout)}"))
+    for settled in told.settled:
+        console.print(Text(f"  {'settled':<10}{_settlement(settled)}"))
     if told.waits_for:
         console.print(Text(f"  {'waits for':<10}{told.waits_for}", style="yellow"))
 
@@ -119,6 +138,29 @@ def _headline(facts: Facts) -> Iterator[tuple[str, str]]:
         words = " ".join(str(part) for part in (facts.code, facts.reason) if part is not None)
         yield "outcome", f"{facts.status}  {_time(facts.ended_at)}{f'  {words}' if words else ''}"
         yield "told", _time(facts.told_at) if facts.told_at else "not yet"
+
+
+def _call(report: Report) -> str:
+    told = f"(told {_time(report.at)})" if report.counts else f"(told {_time(report.at)}; a later report counts)"
+    if report.forwarded_at is None:
+        return f"never forwarded {told}"
+    return f"forwarded {_time(report.forwarded_at)}, {report.duration_s:g} s {told}"
+
+
+def _payout(facts: Facts, payout: Payout) -> str:
+    price = "of an unknown price" if facts.price is None else facts.price
+    if payout.standing is Standing.OPEN:
+        return f"{price} open: upstream has not told what became of the call"
+    asked = f", the buyer asks for {facts.duration_s} s" if payout.why is Loss.TOO_SHORT else ""
+    return f"{price} {payout.standing}{f': {payout.why}' if payout.why else ''}{asked}"
+
+
+def _settlement(settled: Settled) -> str:
+    price = "" if settled.price is None else f" at {settled.price}"
+    token = f", token {settled.token}" if settled.token else ""
+    later = "" if settled.counts else "; a later statement counts"
+    said = f"sold{price}{token}" if settled.sold else "not sold"
+    return f"{said}, by {settled.statement} ({_time(settled.at)}{later})"
 
 
 def _table(attempts: tuple[Attempt, ...]) -> Table:

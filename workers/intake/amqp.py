@@ -1,4 +1,4 @@
-"""The queue `leads` on RabbitMQ, or whatever speaks AMQP 0-9-1."""
+"""A queue of upstream's on RabbitMQ, or whatever speaks AMQP 0-9-1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.forgiving import UNREADABLE
 from workers.intake.burial import Burial
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH
-from workers.topology import leads, leads_dead
+from workers.topology import Inbox
 from workers.transport import connect_to
 
 PREFETCH: Final = 200
@@ -23,9 +23,10 @@ ACK_S: Final = 5
 class AmqpSource:
     """Consumes with prefetch and acknowledges batch by batch. Bodies stay the bytes that were sent."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, inbox: Inbox) -> None:
         self._broker_url = broker_url
-        self._burial = Burial(broker_url)
+        self._inbox = inbox
+        self._burial = Burial(broker_url, inbox)
         self._arrived: deque[Any] = deque()
         self._connection: Any = None
         self._channel: Any = None
@@ -38,10 +39,10 @@ class AmqpSource:
         self._arrived.clear()
         self._channel = self._connection.channel()
         self._channel.auto_decode = False  # a content encoding is the sender's claim; we read UTF-8 or nothing
-        leads(self._channel).declare()
-        leads_dead(self._channel).declare()
+        for queue in (self._inbox.queue, self._inbox.dead):
+            queue(self._channel).declare()
         self._channel.basic_qos(0, PREFETCH, False)
-        self._channel.basic_consume(leads.name, callback=self._arrived.append)
+        self._channel.basic_consume(self._inbox.name, callback=self._arrived.append)
 
     def take(self, wait_s: float) -> list[Message]:
         """See `Source.take`."""

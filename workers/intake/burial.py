@@ -1,4 +1,4 @@
-"""The queue `leads.dead`: messages that are no lead, whole, with the reason in a header."""
+"""The queues `leads.dead` and `calls.dead`: messages that cannot be read, whole, with the reason in a header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kombu import Producer
 
 from workers.broker import hang_up
 from workers.intake.message import Message
-from workers.topology import REASON_HEADER, leads_dead
+from workers.topology import REASON_HEADER, Inbox
 from workers.transport import connect_to
 
 CONFIRM_S: Final = 5
@@ -16,10 +16,11 @@ _RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2,
 
 
 class Burial:
-    """Publishes to `leads.dead`, on a connection of its own: a broker under alarm blocks those that publish."""
+    """Publishes to an inbox's dead letters, on a connection of its own: a broker under alarm blocks who publishes."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, inbox: Inbox) -> None:
         self._broker_url = broker_url
+        self._dead = inbox.dead
         self._connection: Any = None
 
     def bury(self, message: Message, reason: str) -> None:
@@ -32,8 +33,8 @@ class Burial:
             self._connection = connect_to(self._broker_url)
         Producer(self._connection).publish(
             message.body,
-            routing_key=leads_dead.name,
-            declare=[leads_dead],
+            routing_key=self._dead.name,
+            declare=[self._dead],
             headers={REASON_HEADER: reason},
             content_type=message.content_type or "application/octet-stream",
             content_encoding="binary",

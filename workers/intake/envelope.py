@@ -1,4 +1,4 @@
-"""What lies in the list `leads`: a producer's plain JSON object, or kombu's envelope around it."""
+"""What lies in a list of upstream's: a plain JSON object, or kombu's envelope around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop of the front door: batch after batch, through the absence of broker or ledger."""
+"""The loop of an inbox: batch after batch, through the absence of broker or ledger."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from tasks.absence import Absence
 from tasks.away import BROKER_AWAY, why_broker_away
-from workers.intake.message import Message
-from workers.intake.reading import Unfit
-from workers.intake.receiver import LedgerAway, Receiver
+from workers.intake.message import Message, Unfit
 from workers.intake.source import Source
+from workers.intake.writing import LedgerAway
 
 log = structlog.stdlib.get_logger()
 
@@ -35,19 +34,47 @@ class Growing:
         return min(self.first_s * 2.0 ** min(tries - 1, 16), self.most_s) * (0.5 + chance / 2)
 
 
+class Receives(Protocol):
+    """What the loop hands each batch to. Used by one thread."""
+
+    def receive(self, batch: Sequence[Message], *, again: bool = False) -> list[tuple[Message, Unfit]]:
+        """Take a batch in; gives the messages that must be buried, and all others may be acknowledged.
+
+        `again`: the batch was received before, and the ledger was away.
+
+        Raises:
+            LedgerAway, BROKER_AWAY: as the loop sees to both.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The names of the loop's log lines: it has begun to read, and a message was buried."""
+
+    ready: str
+    buried: str
+
+
+LEADS: Final = Events("intake.ready", "lead.buried")
+CALLS: Final = Events("calls.ready", "call.buried")
+
+
 class Intake:
     """Takes batches from a source to the receiver until it is stopped."""
 
     def __init__(
         self,
         source: Source,
-        receiver: Receiver,
+        receiver: Receives,
         *,
+        events: Events = LEADS,
         alive: Callable[[], None] = lambda: None,
         growing: Growing = Growing(),
         broker: Absence | None = None,
     ) -> None:
         """Take what does the work; `alive` is called twice a second while the loop turns, whatever is away."""
+        self._events = events
         self._source = source
         self._receiver = receiver
         self._alive = alive
@@ -73,7 +100,7 @@ class Intake:
     def _consume(self, stop: threading.Event) -> None:
         if not self._ready:
             self._ready = True
-            log.info("intake.ready")
+            log.info(self._events.ready)
         while not stop.is_set():
             self._alive()
             self._source.tick()
@@ -83,7 +110,7 @@ class Intake:
                 if unfit is None:
                     return  # stopped while the ledger was away: another intake gets the batch
                 for message, why in unfit:
-                    log.warning("lead.buried", reason=why.reason)
+                    log.warning(self._events.buried, reason=why.reason)
                     self._source.bury(message, why.reason)
                 self._source.ack(batch)
             self._broker_tries = 0

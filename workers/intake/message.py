@@ -1,20 +1,21 @@
-"""A message of the queue `leads`, in one shape for every broker and every client."""
+"""A message of upstream's, in one shape for every broker and every client."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+LARGEST_BODY: Final = 64 * 1024
 Medium = Literal["queue", "list"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a producer sent, unread.
+    """What was sent, unread.
 
     `medium` says what a `reply_to` inside the body names: a queue of the broker's, or a plain list of Redis's.
     `timestamp` is the producer's, in seconds or milliseconds since 1970. `redelivered`: this message may have been
-    handed out before. `unreadable` says why what is around the body cannot be trusted; such a message is no lead.
+    handed out before. `unreadable` says why what is around the body cannot be trusted; such a message is buried.
     `token` is the source's own, by which it knows the message again.
     """
 
@@ -28,3 +29,10 @@ class Message:
     redelivered: bool = False
     unreadable: str | None = None
     token: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a message cannot be read, or could not be handled: it becomes a dead letter."""
+
+    reason: str

@@ -14,13 +14,12 @@ from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import LEAD_ID, Defaults, InvalidLead, read_lead
 from tasks.ledger import Arrival, Reply
-from workers.intake.message import Medium, Message
+from workers.intake.message import LARGEST_BODY, Medium, Message, Unfit
 from workers.topology import OURS
 
-LARGEST_BODY: Final = 64 * 1024
 LONGEST_NAME: Final = 255  # bytes: what AMQP can carry as an id, a correlation or a queue's name
 # What kombu, Celery and we ourselves keep on a Redis beside the queues: a reply pushed there would break it.
-KEPT_KEYS: Final = ("pingpost:", "_kombu", "unacked", "leads.")
+KEPT_KEYS: Final = ("pingpost:", "_kombu", "unacked", "leads.", "calls.")
 # Queues on which Celery's workers, Flower and delayed tasks hear from each other.
 CELERYS: Final = ("celeryev", "celery_delayed_")
 CELERYS_ENDING: Final = ".celery.pidbox"
@@ -39,13 +38,6 @@ class Broken:
     reason: str
     reply: Reply | None = None
     known: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """A message that is no lead, or that we could not handle: a dead letter."""
-
-    reason: str
 
 
 Route = Callable[[Lead], tuple[Call, Money | None]]

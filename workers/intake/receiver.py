@@ -14,20 +14,17 @@ from tasks.away import BROKER_AWAY
 from tasks.core.outcome import Outcome, Stage, Status
 from tasks.core.protocol import Call
 from tasks.ledger import Arrival, Ledger, Receipt, Reception, Reply
-from tasks.ledger.away import is_away
 from tasks.measuring import UNMEASURED, Measures
 from tasks.outbox import log_outcome
 from tasks.telling import AddressRefuses, ExchangeRefuses, Teller
-from workers.intake.message import Message
-from workers.intake.reading import Broken, Reader, Unfit, shown
+from workers.intake.message import Message, Unfit
+from workers.intake.reading import Broken, Reader, shown
+from workers.intake.writing import LedgerAway, ours, write
 
 log = structlog.stdlib.get_logger()
 
+STAGE: Final = "intake"
 USED: Final = "lead_id: already used for another lead"
-
-
-class LedgerAway(Exception):
-    """The ledger cannot be written. Nobody was told or started: the same batch may be received again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,8 @@ class Receiver:
         for reading in readings:
             if isinstance(reading, Broken):
                 self._refuse(reading)
-        receipts = iter(self._accept([reading for reading in readings if isinstance(reading, Arrival)]))
+        arrivals = [reading for reading in readings if isinstance(reading, Arrival)]
+        receipts = iter(write(arrivals, self.ledger.accept, stage=STAGE, what="a lead"))
         decisions = [self._decide(r, next(receipts)) if isinstance(r, Arrival) else r for r in readings]
         ends = [decision if isinstance(decision, Unfit) else self._act(decision) for decision in decisions]
         return [(message, unfit) for message, unfit in zip(batch, ends, strict=True) if unfit]
@@ -81,22 +79,7 @@ class Receiver:
         try:
             return self.reader.read(message)
         except Exception as fault:  # noqa: BLE001 - a fault of ours in one message must not close the door to all
-            return _ours(fault)
-
-    def _accept(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt | Unfit]:
-        if not arrivals:
-            return []
-        try:
-            return self.ledger.accept(arrivals)
-        except Exception as fault:
-            if is_away(fault):
-                raise LedgerAway(type(fault).__name__) from fault
-            if len(arrivals) == 1:
-                cause = type(fault).__name__
-                log.error("alarm", stage="intake", reason="the ledger refuses a lead", cause=cause)  # noqa: TRY400
-                return [Unfit(f"the ledger refuses it: {cause}")]
-        # One of them is to blame, and nothing was committed: each alone, in their order.
-        return [receipt for arrival in arrivals for receipt in self._accept([arrival])]
+            return ours(fault, stage=STAGE)
 
     def _decide(self, arrival: Arrival, receipt: Receipt | Unfit) -> Broken | Unfit | _Accepted:
         if isinstance(receipt, Unfit):
@@ -126,7 +109,7 @@ class Receiver:
         except BROKER_AWAY:
             raise
         except Exception as fault:  # noqa: BLE001 - as above; a lead that the ledger has is left to the sweep
-            unfit = _ours(fault)
+            unfit = ours(fault, stage=STAGE)
             return unfit if isinstance(decision, Broken) else None
         return None
 
@@ -163,9 +146,3 @@ class Receiver:
         except (AddressRefuses, ExchangeRefuses) as why:
             # Others' mistakes, and no reason to keep the leads behind this one waiting.
             log.warning("outcome.untold", lead_id=shown(str(outcome["lead_id"])), reason=str(why))
-
-
-def _ours(fault: Exception) -> Unfit:
-    # Without the traceback: an error's text may hold the caller's data.
-    log.error("alarm", stage="intake", reason="a fault of ours", cause=type(fault).__name__)
-    return Unfit(f"a fault of ours: {type(fault).__name__}")

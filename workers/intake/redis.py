@@ -1,4 +1,4 @@
-"""The list `leads` on Redis or Valkey.
+"""A list of upstream's on Redis or Valkey.
 
 A popped message is lost with the process that popped it, so none is popped: each is moved, by the server, to a list of
 this consumer's own, and removed from there after the commit. A consumer shows that it lives by a time in a sorted set;
@@ -23,17 +23,18 @@ from workers.intake.envelope import unwrap
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH
 from workers.places import for_redis_py
-from workers.topology import LEADS
+from workers.topology import Inbox
 
-HOLDERS: Final = "leads.holders"
-HELD: Final = "leads.held."
+# Beside each list, after its name: the consumers that live, and, before a consumer's name, the list of its own.
+HOLDERS: Final = ".holders"
+HELD: Final = ".held."
 SILENT_MS: Final = 10_000
 FORGOTTEN_MS: Final = 60_000
 PULSE_S: Final = 2.0
 LOOK_S: Final = 3.0
 TIMEOUT_S: Final = 5.0
-# kombu's priorities on Redis: 0, the highest, is the list itself.
-LISTS: Final = (LEADS, *(f"{LEADS}\x06\x16{priority}" for priority in (3, 6, 9)))
+# kombu's priorities on Redis, after a list's name: 0, the highest, is the list itself.
+PRIORITIES: Final = ("", *(f"\x06\x16{priority}" for priority in (3, 6, 9)))
 
 _PULSE: Final = """
 local at = redis.call('TIME')
@@ -77,11 +78,14 @@ return moved
 class RedisSource:
     """Consumes with BLMOVE, one list a consumer. `name` is this consumer's, unique for ever."""
 
-    def __init__(self, broker_url: str, *, name: str | None = None, silent_ms: int = SILENT_MS) -> None:
+    def __init__(self, broker_url: str, inbox: Inbox, *, name: str | None = None, silent_ms: int = SILENT_MS) -> None:
         self._name = name or uuid.uuid4().hex
-        self._held = f"{HELD}{self._name}"
+        self._list = inbox.name
+        self._lists = [f"{self._list}{priority}" for priority in PRIORITIES]
+        self._holders = f"{self._list}{HOLDERS}"
+        self._held = f"{self._list}{HELD}{self._name}"
         self._silent_ms = silent_ms
-        self._burial = Burial(broker_url)
+        self._burial = Burial(broker_url, inbox)
         # No retries inside the client: a move whose answer was lost must be seen by us, who look into our list again.
         self._client = redis.Redis.from_url(
             for_redis_py(broker_url),
@@ -112,16 +116,16 @@ class RedisSource:
         if self._held_before:
             batch, self._held_before = self._held_before[:LARGEST_BATCH], self._held_before[LARGEST_BATCH:]
             return [unwrap(raw, redelivered=True) for raw in batch]
-        lists = LISTS
+        lists = self._lists
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_S
             if left_behind := self._take_over():
                 return [unwrap(raw, redelivered=True) for raw in left_behind]
-            lists = LISTS[::-1]  # so that those of low priority get their turn when it is never quiet
+            lists = self._lists[::-1]  # so that those of low priority get their turn when it is never quiet
         taken: Any = self._take_script(keys=[self._held, *lists], args=[LARGEST_BATCH])
         if not taken:
             # The server takes parts of a second; redis-py's annotation does not know.
-            first = self._client.blmove(LEADS, self._held, wait_s, "RIGHT", "LEFT")  # type: ignore[arg-type]
+            first = self._client.blmove(self._list, self._held, wait_s, "RIGHT", "LEFT")  # type: ignore[arg-type]
             taken = [] if first is None else [first]
         return [unwrap(raw, redelivered=False) for raw in taken]
 
@@ -150,18 +154,19 @@ class RedisSource:
         if self._pulse is not None:
             self._pulse.join()
         try:
-            self._client.zadd(HOLDERS, {self._name: 0})
+            self._client.zadd(self._holders, {self._name: 0})
         finally:
             self._client.close()
             self._burial.close()
 
     def _take_over(self) -> list[bytes]:
         limits = [LARGEST_BATCH, self._silent_ms, FORGOTTEN_MS]
-        moved: Any = self._take_over_script(keys=[HOLDERS, self._held], args=[self._name, *limits, HELD])
+        theirs = f"{self._list}{HELD}"
+        moved: Any = self._take_over_script(keys=[self._holders, self._held], args=[self._name, *limits, theirs])
         return list(moved)
 
     def _beat(self) -> None:
-        self._pulse_script(keys=[HOLDERS], args=[self._name])
+        self._pulse_script(keys=[self._holders], args=[self._name])
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(PULSE_S):

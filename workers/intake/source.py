@@ -11,7 +11,7 @@ LARGEST_BATCH: Final = 50
 
 
 class Source(Protocol):
-    """The queue `leads` of one broker. Used by one thread; every method but `drop` may raise `BROKER_AWAY`.
+    """An inbox of one broker (`workers.topology`). Used by one thread; all but `drop` may raise `BROKER_AWAY`.
 
     What was handed out and neither acknowledged nor buried comes again after `open`, marked as redelivered.
     """
@@ -29,7 +29,7 @@ class Source(Protocol):
         ...
 
     def bury(self, message: Message, reason: str) -> None:
-        """Put a message into `leads.dead`, whole, with the reason; returns when the broker has it. `ack` follows."""
+        """Put a message to the dead letters, whole, with the reason; returns when the broker has it. `ack` follows."""
         ...
 
     def tick(self) -> None:

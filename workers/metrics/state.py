@@ -23,14 +23,14 @@ from tasks.gates import SharedGates
 from tasks.ledger import Ledger, LedgerError
 from workers.broker import length
 from workers.metrics.names import METRICS, Name
-from workers.topology import CALLS, DEAD, LEADS, LEADS_DEAD, PING, POST, UPKEEP
+from workers.topology import CALLS, CALLS_DEAD, DEAD, LEADS, LEADS_DEAD, PING, POST, UPKEEP
 
 log = structlog.stdlib.get_logger()
 
 # Under Prometheus' own time for an answer (10 s), and longer than a server that is well takes.
 PATIENCE_S: Final = 4.0
 AWAY: Final = (*BROKER_AWAY, LedgerError)
-QUEUES: Final = (LEADS, PING, POST, UPKEEP, CALLS, DEAD, LEADS_DEAD)
+QUEUES: Final = (LEADS, PING, POST, UPKEEP, CALLS, DEAD, LEADS_DEAD, CALLS_DEAD)
 
 Sample = tuple[Name, tuple[str, ...], float]
 """A gauge of the table, the values of its labels in their order, and its value."""
