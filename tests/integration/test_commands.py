@@ -155,6 +155,33 @@ def _payout(house: House) -> tuple[str, int] | None:
     return (rows[0]["payout"], rows[0]["sold"]) if rows else None
 
 
+@each_broker
+def test_lead_and_reconcile_tell_what_the_buyer_owes(house: House, tmp_path: Path):
+    """From upstream's report of each call, and from the buyer's own book, in which one price was changed."""
+    names = [f"owed-{number}" for number in range(3)]
+    sold = house.upstream.sell(*(lead(name, subid="owed") for name in names))
+    for name, outcome, lasted_s in zip(names, sold, (60, 59, 60), strict=True):
+        house.upstream.report(name, outcome["at"], lasted_s)
+    for name, standing in zip(names, ("due", "lost", "due"), strict=True):
+        house.installation.wait_for_line("call.reported", lead_id=name, standing=standing)
+    assert json.loads(_here(house, tmp_path, "lead", names[0], "--json").stdout)["payout"] == {
+        "standing": "due",
+        "price": "12.50",
+    }
+    assert "payout    12.50 lost: too short, the buyer asks for" in _here(house, tmp_path, "lead", names[1]).stdout
+
+    statement = tmp_path / "statement.csv"
+    listed = [sale for sale in house.buyer.book()["sales"] if sale["subid"] == "owed"]
+    _write(statement, [{**sale, "price": "9.99"} if sale["customid"] == names[2] else {**sale} for sale in listed])
+    done = _here(house, tmp_path, "reconcile", str(statement), "--json", "--column", "date=at")
+    assert done.exit_code == 1, done
+    found = [one for one in json.loads(done.stdout)["findings"] if one["line"]]
+    assert {one["lead_id"]: (one["kind"], one["price_ledger"]) for one in found} == {
+        names[1]: ("lost_paid", "12.50"),
+        names[2]: ("other_price", "12.50"),
+    }
+
+
 @embedded
 @pytest.mark.parametrize(
     "arguments",

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "submit": "send leads from a file",
     "lead": "tell the whole story of a lead",
     "report": "tell payouts by day, category and sub source",
+    "reconcile": "compare the buyer's statement with the ledger",
     "gates": "show, open and close gates",
     "dead": "list, show, requeue or drop dead letters",
     "certify": "run the buyer's test mode, step by step",
