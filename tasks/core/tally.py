@@ -23,6 +23,7 @@ class Tally:
         difference: Confirmed less quoted, of those sales of which both are known.
         unconfirmed: Sales without a confirmed price.
         payout: Of each sale the confirmed price, else the quoted one.
+        due: What of the payout is due by the reports of calls. `lost`: what is lost; for the rest there is no report.
         possible: Leads that the buyer may have counted as sold and we do not (`unknown`, or sold under the floor), at
             `possible_payout`.
     """
@@ -41,6 +42,8 @@ class Tally:
     difference: int = 0
     unconfirmed: int = 0
     payout: int = 0
+    due: int = 0
+    lost: int = 0
     possible: int = 0
     possible_payout: int = 0
 

@@ -16,14 +16,16 @@ from sqlalchemy import CTE, BigInteger, ColumnElement, Connection, Select, and_,
 
 from tasks.core.caps import Calendar, Stretch
 from tasks.core.outcome import Status
+from tasks.core.payout import Standing
 from tasks.core.protocol import Call
 from tasks.core.tally import Tally, total
 from tasks.ledger.rows import to_ms
-from tasks.ledger.schema import attempts, leads
+from tasks.ledger.schema import attempts, call_reports, leads
 
 # In one statement: SQLite takes 32766 variables, and a stretch of time is four.
 _AT_ONCE: Final = 5000
 _HOUR_MS: Final = 3_600_000
+_REPORTED: Final = (Standing.DUE, Standing.LOST)
 
 
 class By(StrEnum):
@@ -104,6 +106,7 @@ def _totals(stretches: Sequence[Stretch], place: int, by: Sequence[By]) -> Selec
         By.CALL: leads.c.call,
     }
     keys = [columns[each].label(each.value) for each in by]
+    reported = and_(call_reports.c.lead_id == leads.c.lead_id, call_reports.c.counts.is_(True))
     return (
         select(
             *keys,
@@ -122,8 +125,10 @@ def _totals(stretches: Sequence[Stretch], place: int, by: Sequence[By]) -> Selec
             _sum(leads.c.price_confirmed).label("confirmed"),
             _sum(leads.c.price_confirmed - quoted()).label("difference"),
             _sum(paid()).label("paid"),
+            *(_sum(case((call_reports.c.standing == each.value, paid()))).label(each.value) for each in _REPORTED),
         )
         .join(calendar, and_(leads.c.ended_at >= calendar.c.begins, leads.c.ended_at < calendar.c.ends))
+        .outerjoin(call_reports, reported)
         .where(leads.c.status.is_not(None))
         .group_by(*(each.value for each in by), leads.c.test, leads.c.status)
     )
@@ -190,6 +195,8 @@ def _tally(row: Any) -> Tally:
         difference=int(row.difference) if sold else 0,
         unconfirmed=number - int(row.confirmations) if sold else 0,
         payout=int(row.paid) if sold else 0,
+        due=int(row.due),
+        lost=int(row.lost),
         possible=possible,
         possible_payout=int(possible_payout),
     )

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
+from tasks.core.callreport import CallReport
 from tasks.core.caps import Calendar
 from tasks.core.money import Money
 from tasks.core.outcome import Status
@@ -24,10 +25,10 @@ from tasks.core.states import State
 from tasks.core.tally import Tally, total
 from tasks.ledger import Ledger, Move
 from tasks.ledger.report import By, Report, Span, report
-from tasks.ledger.rows import micros, to_ms
+from tasks.ledger.rows import from_ms, micros, to_ms
 from tasks.ledger.schema import leads
 from tests.ledger.crowd import fill
-from tests.ledger.stories import BID, SALE, bring, claimed, end, exchange, sold, standing, take_in
+from tests.ledger.stories import BID, SALE, bring, claimed, columns, end, exchange, sold, standing, take_in
 
 NEW_YORK = ZoneInfo("America/New_York")
 MIDNIGHT = time(0)
@@ -150,6 +151,16 @@ def test_what_the_buyer_may_have_counted_stands_apart(ledger: Ledger):
     told_of = whole(ledger)
     assert (told_of.sold, told_of.payout) == (0, 0)
     assert (told_of.possible, told_of.possible_payout) == (3, 24_500_000)
+
+
+def test_of_what_sales_pay_reports_of_calls_say_what_is_due_and_what_is_lost(ledger: Ledger):
+    """The last report of each call alone; of the rest nobody has told."""
+    for lead_id in ("L1", "L2", "L3"):
+        bring(ledger, State.SOLD, lead_id)
+    at = from_ms(columns(ledger)["ended_at"])
+    ledger.keep_reports([CallReport("L1", None, 0), CallReport("L1", at, 90_000), CallReport("L2", at, 89_999)])
+    told_of = today(ledger)
+    assert (told_of.sold, told_of.payout, told_of.due, told_of.lost) == (3, 36_000_000, 12_000_000, 12_000_000)
 
 
 def test_a_test_never_counts_into_anything_else(ledger: Ledger):

@@ -26,6 +26,8 @@ BROUGHT = Tally(
     difference=-500_000_000,
     unconfirmed=9,
     payout=14_600_000_000,
+    due=13_100_000_000,
+    lost=1_200_000_000,
     possible=1200,
     possible_payout=15_000_000_000,
 )

@@ -89,6 +89,8 @@ MEASURES: Final = (
     Measure("price_difference", "difference", lambda tally: tally.difference, 5, Unit.DOLLARS),
     Measure("unconfirmed", "unconfirmed", lambda tally: tally.unconfirmed, 13),
     Measure("payout", "payout", lambda tally: tally.payout, 0, Unit.DOLLARS),
+    Measure("due", "due", lambda tally: tally.due, 1, Unit.DOLLARS),
+    Measure("lost", "lost", lambda tally: tally.lost, 2, Unit.DOLLARS),
     Measure("possible", "possible", lambda tally: tally.possible, 2),
     Measure("possible_payout", "possible $", lambda tally: tally.possible_payout, 6, Unit.DOLLARS),
     Measure("tests", "tests", lambda tally: tally.tested, 9),
