@@ -7,9 +7,11 @@ home, and is an error where the environment says CI.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tasks.buyers.registry import load_protocol
@@ -56,6 +58,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first."""
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get("/".join(item.path.parts[-2:]), len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """Let no fixture that lasts longer than a test, and runs a command, set logging up for all tests that follow."""
+    before = structlog.get_config()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.scope != "function":
+            structlog.configure(**before)
 
 
 @pytest.fixture(autouse=True)
