@@ -42,7 +42,7 @@ ROOM_MS: Final = 900_000
 # and where it rests. Seconds until it is there again, and for which it rests. How it grows after that, and while the
 # limit is searched for.
 CUT: Final = 0.9
-REST: Final = 0.97
+REST: Final = 0.985
 RAMP_S: Final = 10
 REST_S: Final = 50
 SHORT_REST_S: Final = 8

@@ -237,6 +237,7 @@ def test_four_sweeps_at_once_end_what_is_over_once(services: Services):
 def test_a_reply_queue_that_is_gone_is_no_error(house: House):
     """Its asker hung up; the exchange is told, the outcome counts as told, and nobody tries again."""
     name = "sw-gone"
+    away_before = len(house.installation.lines("broker.away"))  # others cut this broker's connections
     house.upstream.send_raw(json.dumps({**lead(name), "reply_to": "a-queue-that-nobody-has"}).encode())
 
     line = house.installation.wait_for_line("lead.outcome", lead_id=name)
@@ -244,7 +245,7 @@ def test_a_reply_queue_that_is_gone_is_no_error(house: House):
     wait_for(lambda: house.upstream.announced(name), 10)
     wait_for(lambda: house.story(name).facts.told_at is not None, 10)
     assert house.installation.lines("outcome.untold", lead_id=name) == []
-    assert house.installation.lines("broker.away") == []
+    assert len(house.installation.lines("broker.away")) == away_before
 
 
 def _die() -> None:
