@@ -53,7 +53,7 @@ SLOWEST: Final = 0.5  # calls a second
 FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
 # Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one
 # may come behind another, as a part of their distance.
-SLACK_CALLS: Final = 1
+SLACK_CALLS: Final = 2
 AHEAD_CALLS: Final = 2
 CLOSEST: Final = 0.75
 
