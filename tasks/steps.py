@@ -106,6 +106,7 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     taking = _taking(services, call, row, scopes)
     if taking is not None and (full := services.ledger.limit_reached(taking)) is not None:
         # Before it takes anything of the pace. The claim decides, should there be room here and none there.
+        services.gates.leave(row.lead_id)
         return Stop(end(services, row, Status.CAPPED, stage_of(call), full.reason))
     # What has already been bid for goes first; a lead's only call waits its turn as any ping does.
     match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, sells=call is Call.POST)):

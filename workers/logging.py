@@ -123,10 +123,11 @@ def _ours(
         redaction,
     ]
     last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
-    level = logging.getLevelNamesMapping()[settings.log_level]
+    # Ours are read by whoever waits for a part, and hold each token and payout: a higher level quiets libraries alone.
+    level = min(logging.getLevelNamesMapping()[settings.log_level], logging.INFO)
     structlog.configure(
-        processors=[_Counted(count, level), *shared, structlog.processors.format_exc_info, declared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.INFO)),
+        processors=[_Counted(count), *shared, structlog.processors.format_exc_info, declared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         # What it uses of a file is write and flush.
         logger_factory=structlog.WriteLoggerFactory(LogStream(stream)),  # type: ignore[arg-type]  # see above
         cache_logger_on_first_use=lasts,
@@ -135,16 +136,13 @@ def _ours(
 
 
 class _Counted:
-    """A structlog processor: has each line counted, those too that the level then keeps off the log."""
+    """A structlog processor: has each line counted."""
 
-    def __init__(self, count: Callable[[Event], None], level: int) -> None:
+    def __init__(self, count: Callable[[Event], None]) -> None:
         self._count = count
-        self._level = level
 
-    def __call__(self, _logger: Any, method: str, event: Event) -> Event:
+    def __call__(self, _logger: Any, _method: str, event: Event) -> Event:
         self._count(event)
-        if logging.getLevelNamesMapping()[method.upper()] < self._level:
-            raise structlog.DropEvent
         return event
 
 

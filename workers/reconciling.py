@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from tasks.core.caps import Calendar
+from tasks.core.caps import LAST_YEAR, Calendar
 from tasks.core.reconciliation import Claim, Comparison, Entry, Finding, Row, Settlement, compare, settle
 from tasks.ledger import Ledger, closures, settlements
 from tasks.ledger.rows import from_ms, to_ms
@@ -118,6 +118,8 @@ def _period(
         return None
     if since > until:
         raise BadPeriod(f"{since} is after {until}")
+    if until.year > LAST_YEAR:
+        raise BadPeriod(f"{until} is too late a day")
     ends = calendar.begins(until + timedelta(days=1))
     return Period(since, until, calendar.begins(since), ends, over=ends <= now)
 

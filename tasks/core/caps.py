@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 # A reset that came too early is found out by one lead after so long, then twice as long, and so on.
 FIRST_PROBE_S = 10.0
 LONGEST_PROBE_S = 900.0
+LAST_YEAR = 9998  # the end of a later day may lie beyond what a date can hold
 
 
 def scope(kind: str, *, partner_id: str, numcategory: int, subid: str) -> str:

@@ -50,10 +50,12 @@ for ms in string.gmatch(ARGV[7], '%d+') do growth[#growth + 1] = tonumber(ms) en
 if hold > now + LONGEST_HOLD_MS then hold = 0 end -- the clock was set back
 
 if heard == 'garbled' then
-  -- It ends a silence. Of maintenance it says nothing, whose page it may be: that goes on as it was.
+  -- It ends a silence. Of maintenance it says nothing, whose page it may be: that goes on, and its holds grow.
   redis.call('HSET', KEYS[1], 'silent', 0)
   if held > 0 and pace[5] ~= 'nothing' then
-    if hold <= now then redis.call('HSET', KEYS[1], 'hold', now + growth[math.min(held, #growth)]) end
+    if hold <= now then
+      redis.call('HSET', KEYS[1], 'hold', now + growth[math.min(held + 1, #growth)], 'step', held + 1)
+    end
     return {''}
   end
 elseif heard == 'well' then
@@ -78,13 +80,16 @@ if heard == 'well' or heard == 'garbled' then
     if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
     return {''}
   end
-  if hold > now or began < (tonumber(pace[3]) or 0) then
+  local since = tonumber(pace[3]) or 0
+  if since > now then since = 0 end -- the clock was set back
+  if hold > now or began < since then
     -- An answer to a call that began before the hold: it says nothing of now.
     return {''}
   end
   redis.call('HDEL', KEYS[1], 'hold', 'held_by', 'step', 'places', 'since', 'code', 'reason')
   -- After a rate limit the pace alone says how many; after all else the way widens with each good answer.
   redis.call('HSET', KEYS[1], 'width', pace[5] == 'slow' and WIDE_PLACES or NARROW_PLACES)
+  if pace[5] ~= 'slow' then redis.call('HSET', KEYS[1], 'opened', now) end
   return {'opened', pace[3] or tostring(now)}
 end
 
@@ -106,7 +111,11 @@ if hold > now then
   return {''}
 end
 
-if heard == 'slow' and held == 0 and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now) then
+if heard == 'slow' and held > 0 then redis.call('HSET', KEYS[1], 'hard', 1) end
+-- So soon after a hold, what the buyer took of late is what little it was asked.
+local opened = tonumber(redis.call('HGET', KEYS[1], 'opened')) or 0
+if opened > now then opened = 0 end
+if heard == 'slow' and held == 0 and opened + FRESH_MS <= now and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now) then
   -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
   -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
   local before, took = rate_now(KEYS[1], now, tonumber(ARGV[9])), taken_a_second()
@@ -116,11 +125,16 @@ if heard == 'slow' and held == 0 and began >= math.min(tonumber(redis.call('HGET
     limit = before / 2
     searched = false
   end
-  redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', math.max(limit * CUT, SLOWEST)), 'age', 0, 'seen', now, 'cut', now)
+  -- A buyer that now and then refuses a call for no reason of pace must not be asked ever more slowly: under a few calls
+  -- a second go only those who were refused again at once, when all had waited.
+  local refused_twice = redis.call('HDEL', KEYS[1], 'hard') == 1 or (before and before < SLOWEST_SOFT)
+  local slowest = refused_twice and SLOWEST or SLOWEST_SOFT
+  local rate = math.max(limit * CUT, slowest)
+  redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', rate), 'age', 0, 'seen', now, 'cut', now)
   if searched then
     -- Where it took clearly less than it was asked, that may have been for another reason, such as a hold: a short rest.
     local rest_s = took < before * CUT and SHORT_REST_S or REST_S
-    redis.call('HSET', KEYS[1], 'rest', string.format('%.3f', math.max(limit * REST, SLOWEST)), 'rest_s', rest_s)
+    redis.call('HSET', KEYS[1], 'rest', string.format('%.3f', math.max(limit * REST, slowest)), 'rest_s', rest_s)
   else
     redis.call('HDEL', KEYS[1], 'rest')
   end

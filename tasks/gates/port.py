@@ -106,6 +106,10 @@ class Gates(Protocol):
         """Ask for a call. A lead that is turned away from a closed gate is counted."""
         ...
 
+    def leave(self, lead_id: str) -> None:
+        """Give up a lead's turn: it will not ask again."""
+        ...
+
     def heard(self, go: Go, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
         """Report what a call brought. 1000, 1100 and a run of silence make all workers wait together."""
         ...

@@ -15,7 +15,7 @@ from tasks.ledger.rows import from_ms, to_ms
 TEST: Final = "test/"  # the ledger is one for live and test: a gate met in test closes no live one
 # So soon after the buyer's day began, a cap that is met with nothing sold may be the day before's.
 EARLY_MS: Final = 3_600_000
-LONGEST_PROBE_MS: Final = 3_600_000
+LONGEST_PROBE_MS: Final = 86_460_000  # a day and a minute: what may be set, and what clocks may differ
 CLOCKS_APART_MS: Final = 60_000
 
 
@@ -132,10 +132,10 @@ class Register:
         """
         now = self._ledger.now_ms()
         begins = to_ms(self._calendar.begins(self._calendar.day(from_ms(now))))
-        if self._ledger.takings(self._prefix + scope, begins, now + 1).sold:
-            return False
         last = self._ledger.last_resets([self._prefix + scope]).get(self._prefix + scope)
-        return now - begins < EARLY_MS or (last is not None and last.ends_ms >= begins)
+        if now - begins >= EARLY_MS and (last is None or last.ends_ms < begins):
+            return False
+        return not self._ledger.has_sold(self._prefix + scope, begins)
 
     def _mine(self, row: GateRow, now: int) -> GateRow:
         """Give a gate as this mode knows it, its end reckoned by the calendar in force."""

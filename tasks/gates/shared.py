@@ -63,6 +63,12 @@ class SharedGates:
                 return self._store.admit(ask, ticket)
         return self._register.ask(ask.scopes) or self._local.admit(ticket, ask.budget_ms / 1000)
 
+    def leave(self, lead_id: str) -> None:
+        """See `Gates.leave`."""
+        if self._is_there():
+            with suppress(RedisError), self._absence.watch(_why_away):
+                self._store.leave(lead_id)
+
     def heard(self, go: Go, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None) -> None:
         """See `Gates.heard`."""
         wish = None if retry_after_s is None else min(retry_after_s, LONGEST_RETRY_AFTER_S)
@@ -106,6 +112,8 @@ class SharedGates:
     def open(self, scope: str, why: str, *, by_probe: bool = False) -> bool:
         """See `Gates.open`."""
         was_closed = False
+        if by_probe:
+            self._open_what_is_over()  # a day that ended while this lead tried is closed as any other
         if scope != PACE_SCOPE:
             was_closed = self._register.open(scope, by_probe=by_probe)
         if (was_closed or not by_probe) and self._is_there():
@@ -194,6 +202,9 @@ class SharedGates:
         closed, _ = self._register.closed()
         self._store.forget(sorted(here - {row.scope for row in closed}))
         self._store.put(closed)
+        # What was opened while it was told.
+        still = {row.scope for row in self._register.closed()[0]} if closed else set()
+        self._store.forget([row.scope for row in closed if row.scope not in still])
 
     def _open_what_is_over(self) -> list[Gate]:
         opened = []
@@ -206,11 +217,11 @@ class SharedGates:
             ended = self._register.end(row, turned_away)
             if ended is None:
                 continue
-            self._log([ended])
-            log.info("gate.opened", scope=row.scope, reason="the buyer's new day")
             if there:
                 with suppress(RedisError), self._absence.watch(_why_away):
                     self._store.forget([row.scope])
+            self._log([ended])
+            log.info("gate.opened", scope=row.scope, reason="the buyer's new day")
             opened.append(_gate(row, closed=False, turned_away=turned_away))
         return opened
 

@@ -50,6 +50,8 @@ FIRST_STEP: Final = 0.005
 STEP_GROWTH: Final = 1.09
 SEARCH_GROWTH: Final = 1.12
 SLOWEST: Final = 0.5  # calls a second
+SLOWEST_SOFT: Final = 5
+FRESH_MS: Final = 2_000
 FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
 # Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one
 # may come behind another, as a part of their distance.
@@ -73,6 +75,10 @@ class Store(Protocol):
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
     ) -> Turned | None:
         """Report a call. Gives how the buyer's gate turned, where it did."""
+        ...
+
+    def leave(self, lead_id: str) -> None:
+        """Give up a lead's place in the waiting room."""
         ...
 
     def put(self, rows: Sequence[GateRow]) -> None:
@@ -182,6 +188,13 @@ class RedisStore:
             case ["opened", since]:
                 return "opened", int(since), None, ""
         return None
+
+    def leave(self, lead_id: str) -> None:
+        """See `Store.leave`."""
+        with self._store.pipeline(transaction=True) as pipe:
+            pipe.zrem(self._room, lead_id)
+            pipe.zrem(self._leaving, lead_id)
+            pipe.execute()
 
     def put(self, rows: Sequence[GateRow]) -> None:
         """See `Store.put`."""

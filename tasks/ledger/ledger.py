@@ -216,6 +216,10 @@ class Ledger:
         """Read the resets since then that the buyer was later with (`resets.late`)."""
         return self.read(lambda connection: resets.late(connection, since_ms))
 
+    def has_sold(self, scope: str, since_ms: int) -> bool:
+        """Read whether anything was sold in this scope (`takings.has_sold`)."""
+        return self.read(lambda connection: takings.has_sold(connection, scope, since_ms))
+
     def other_source_sells(self, subid: str, since_ms: int) -> bool:
         """Read whether the buyer still buys of another sub source (`takings.other_source_sells`)."""
         return self.read(lambda connection: takings.other_source_sells(connection, subid, since_ms))

@@ -22,7 +22,9 @@ LAST_SALES_MS: Final = 10_000
 
 def end_gate(connection: Connection, gate: GateRow, day: Day) -> Reset | None:
     """Open a gate whose day is over, and keep what that day brought. None: somebody else did."""
-    if connection.execute(delete(gates).where(gates.c.scope == gate.scope)).rowcount != 1:
+    # This closing of it alone: somebody else may have ended it, and it may be closed anew since.
+    over = (gates.c.scope == gate.scope, gates.c.since == gate.since_ms, gates.c.until.is_not(None))
+    if connection.execute(delete(gates).where(*over)).rowcount != 1:
         return None
     return _keep(connection, day, gate.scope, gate)
 

@@ -29,6 +29,14 @@ def takings(connection: Connection, scope: str, begins_ms: int, ends_ms: int) ->
     return Takings(int(sold), int(payout))
 
 
+def has_sold(connection: Connection, scope: str, since_ms: int) -> bool:
+    """Whether a lead of this scope that ended since was sold."""
+    sold = select(leads.c.lead_id).where(
+        leads.c.status == Status.SOLD.value, leads.c.ended_at >= since_ms, *_within(scope)
+    )
+    return connection.execute(sold.limit(1)).first() is not None
+
+
 def other_source_sells(connection: Connection, subid: str, since_ms: int) -> bool:
     """Whether the buyer has wanted a lead of another sub source that ended since, and whose gate is open."""
     closed = select(gates.c.scope)

@@ -55,6 +55,9 @@ class Gates:
     def admit(self, ask: Ask) -> Admission:
         return Go("ticket")
 
+    def leave(self, lead_id: str) -> None:
+        pass
+
     def heard(self, go: Go, heard: object, **_: object) -> None:
         self.on_heard()
 

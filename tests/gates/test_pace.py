@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from tasks.gates import Go, Heard, SharedGates, Wait
-from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, WIDE_PLACES
+from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, SLOWEST_SOFT, WIDE_PLACES
 from tests.gates.conftest import ask
 
 SCOPE = "category:16001"
@@ -191,16 +191,55 @@ def test_a_late_good_answer_to_a_call_from_before_a_hold_does_not_end_it_when_it
     assert lines == []
 
 
-def test_a_try_whose_answer_cannot_be_read_makes_all_wait_as_long_again(shared):
+def test_a_try_whose_answer_cannot_be_read_makes_all_wait_on_and_longer(shared):
     """The page of many a server under maintenance is such an answer: it must not be asked for all the time."""
     hear(shared.gates(), go(shared.gates()), Heard.WAIT)
-    for _ in range(3):
+    for step in (1, 2, 3, 3):
         pass_the_hold(shared)
         hear(shared.gates(), go(shared.gates()), Heard.GARBLED)
         answer = shared.gates().admit(ask(SCOPE))
         assert isinstance(answer, Wait)
-        assert 0.9 * HOLD_MS[Heard.WAIT][0] / 1000 < answer.seconds < 1.4 * HOLD_MS[Heard.WAIT][0] / 1000
+        assert 0.9 * HOLD_MS[Heard.WAIT][step] / 1000 < answer.seconds < 1.4 * HOLD_MS[Heard.WAIT][step] / 1000
         assert answer.code == 1000
+
+
+def test_a_hold_that_an_earlier_clock_began_is_ended_by_a_good_answer(shared):
+    """The store's clock was set back by hours in the midst of maintenance."""
+    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+    later = shared.store.time()[0] * 1000 + 6 * 3_600_000
+    shared.store.hset("pingpost:XYZ:live:pace", mapping={"hold": later, "since": later})
+    with capture_logs() as lines:
+        hear(shared.gates(), go(shared.gates()), Heard.WELL)
+    assert [line["event"] for line in lines] == ["gate.opened"]
+
+
+def test_a_refusal_right_after_maintenance_says_nothing_of_the_pace(shared):
+    """What the buyer took of late is then what little it was asked."""
+    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
+    pass_the_hold(shared)
+    hear(shared.gates(), go(shared.gates()), Heard.WELL)
+    hear(shared.gates(), go(shared.gates()), Heard.SLOW)
+    assert shared.store.hget("pingpost:XYZ:live:pace", "rate") is None
+
+
+def test_single_refusals_slow_nobody_down_to_a_crawl_and_two_in_a_row_do(shared):
+    """A buyer that refuses one call of each lead is not one that takes half a call a second."""
+
+    def call(heard: Heard) -> None:
+        shared.store.hdel("pingpost:XYZ:live:pace", "next", "last")  # its turn has come
+        hear(shared.gates(), go(shared.gates()), heard)
+        pass_the_hold(shared)
+
+    def rate() -> float:
+        return float(shared.store.hget("pingpost:XYZ:live:pace", "rate"))
+
+    for _ in range(20):
+        call(Heard.SLOW)
+        call(Heard.WELL)
+    assert rate() == SLOWEST_SOFT
+    for heard in (Heard.SLOW, Heard.SLOW, Heard.WELL, Heard.SLOW):
+        call(heard)
+    assert rate() < SLOWEST_SOFT
 
 
 def test_a_store_whose_clock_is_set_back_by_hours_keeps_nobody_waiting(shared):

@@ -199,6 +199,7 @@ def test_a_lead_past_an_own_limit_takes_nothing_of_the_pace(services: Services, 
     day = calendar.day(datetime.now(UTC)).isoformat()
     services.ledger.claim(bring(services.ledger, State.BID, "L1"), Call.POST, 5_000, Take(day, [limit], sales=1))
     arrive(services, "L2")
+    shared.store.zadd("pingpost:XYZ:live:room", {"L2": 1})  # it had waited for its turn before
     take(office.services, Call.PING, "L2")
     assert state(services, "L2") is State.CAPPED
     assert not shared.store.keys("pingpost:*")
@@ -221,3 +222,17 @@ def test_a_gate_that_a_clock_ahead_had_closed_opens_at_the_end_of_the_real_day(o
     assert gate is not None
     assert gate.until == office.services.rules.calendar.ends(datetime.now(UTC))
     assert (office.tried_in_s(CATEGORY) or 0) <= 0
+
+
+def test_a_reset_by_somebody_who_looked_too_early_opens_no_gate_that_was_closed_since(office: Office):
+    """Between its look and its word another ended the day, and an operator closed the gate."""
+    began = office.services.rules.calendar.begins(office.services.rules.calendar.day(datetime.now(UTC)))
+    office.gates.close(CATEGORY, code=4000, reason="Daily Cap reached", until=began)
+    register = Register(office.services.ledger, office.services.rules.calendar, test=False)
+    (seen,) = register.closed()[1]
+    office.gates.reset()
+    office.gates.close(CATEGORY, code=None, reason="by hand", until=None)
+    assert register.end(seen, 0) is None
+    gate = office.gate(CATEGORY)
+    assert gate is not None
+    assert (gate.closed, gate.reason) == (True, "by hand")

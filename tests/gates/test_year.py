@@ -132,7 +132,10 @@ def test_in_a_year_no_day_is_missed_and_none_is_kept_twice(empty: Path, zone: st
 def test_no_time_falls_between_two_days_though_clocks_are_set_back_and_the_zone_is_changed(
     empty: Path, seed: int, zones: list[str]
 ):
-    """Each date is kept once, in order, and begins where the one before it ended."""
+    """Each date is kept once at most, in order, and each begins where the one before it ended.
+
+    Where a zone further west is set, a date may be left without any time of its own.
+    """
     chance = random.Random(seed)
     calendars = [Calendar(ZoneInfo(zone), chance.choice([time(0), time(6)])) for zone in zones]
     with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +150,6 @@ def test_no_time_falls_between_two_days_though_clocks_are_set_back_and_the_zone_
         kept = years.ledger.read(lambda connection: list(connection.execute(whole)))
         years.ledger.close()
     days = [date.fromisoformat(row.day) for row in kept]
-    assert days == [days[0] + timedelta(days=n) for n in range(len(days))]
+    assert days == sorted(set(days))
     assert [row.begins for row in kept[1:]] == [row.ends for row in kept[:-1]]
     assert len(days) > 80

@@ -66,11 +66,11 @@ def test_killed_it_has_lost_no_sale(start, post_fields, tmp_path):
 
 
 def test_without_json_it_prints_lines_for_an_environment_file(start):
-    """NAME=value, and nothing else on standard output."""
+    """NAME=value, and nothing else on standard output: all that a new installation needs."""
     with subprocess.Popen(
         [sys.executable, "-c", START], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        lines = [process.stdout.readline().strip() for _ in range(4)]
+        lines = [process.stdout.readline().strip() for _ in range(6)]
         process.terminate()
         rest = process.stdout.read()
     assert [line.partition("=")[0] for line in lines] == [
@@ -78,6 +78,8 @@ def test_without_json_it_prints_lines_for_an_environment_file(start):
         "PINGPOST_POST_URL",
         "PINGPOST_ONE_STEP_URL",
         "PINGPOST_DIRECT_POST_URL",
+        "PINGPOST_PARTNER_ID",
+        "PINGPOST_KEY",
     ]
     assert (process.returncode, rest) == (0, "")
 

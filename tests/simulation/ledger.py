@@ -364,8 +364,10 @@ class ModelLedger:
         return self._transact("end_gate", lambda: self._end_gate(gate, day))
 
     def _end_gate(self, gate: GateRow, day: Day) -> Reset | None:
-        if self.gates.pop(gate.scope, None) is None:
+        known = self.gates.get(gate.scope)
+        if known is None or known.since_ms != gate.since_ms or known.until_ms is None:
             return None
+        del self.gates[gate.scope]
         begins, ends = to_ms(day.begins), to_ms(day.ends)
         brought = Takings(0, 0)
         reset = Reset(day.date.isoformat(), gate.scope, begins, ends, gate.since_ms, gate.turned_away, brought)
@@ -384,6 +386,9 @@ class ModelLedger:
     def last_resets(self, scopes: Sequence[str]) -> dict[str, Reset]:
         found = sorted(self.resets.values(), key=lambda reset: reset.ends_ms)
         return self._transact("last_resets", lambda: {it.scope: it for it in found if it.scope in scopes}, writes=False)
+
+    def has_sold(self, scope: str, since_ms: int) -> bool:
+        return self._transact("has_sold", lambda: False, writes=False)
 
     def takings(self, scope: str, begins_ms: int, ends_ms: int) -> Takings:
         return self._transact("takings", lambda: Takings(0, 0), writes=False)

@@ -69,6 +69,9 @@ class ModelStore:
             return "closed", self._hold, code, reason
         return None
 
+    def leave(self, lead_id: str) -> None:
+        self._ask("leave")
+
     def put(self, rows: Sequence[GateRow]) -> None:
         self._ask("put")
         self.closed |= {row.scope: row for row in rows}

@@ -77,7 +77,9 @@ def _columns(_context: click.Context, _parameter: click.Parameter, given: Sequen
 def _date_format(_context: click.Context, _parameter: click.Parameter, given: str | None) -> str | None:
     try:
         if given is not None:
-            datetime.strptime(datetime(2026, 11, 23).strftime(given), given)  # noqa: DTZ001, DTZ007 - only tried
+            tried = datetime(2026, 11, 23)  # noqa: DTZ001 - only tried
+            if datetime.strptime(tried.strftime(given), given).date() != tried.date():  # noqa: DTZ007 - as above
+                raise ValueError("must have year, month and day")
     except ValueError as wrong:
         raise click.BadParameter(str(wrong)) from None
     return given
@@ -148,7 +150,7 @@ def _reconcile(
     settings: Settings, calendar: Calendar, rows: Sequence[Row], days: Days, statement: str, *, settle: bool
 ) -> Result:
     with ledger_of("reconcile", settings, away=AWAY) as ledger:
-        books = ledger.read(lambda connection: read_books(connection, rows, days, calendar))
+        books = ledger.read(lambda connection: read_books(connection, rows, days, calendar), one_moment=True)
         comparison = held_against(books)
         settled = settle_by(ledger, comparison, books, days, statement) if settle else None
     return Result(statement, books, comparison, settled, days.vouched)

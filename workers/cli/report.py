@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
-from tasks.core.caps import Calendar
+from tasks.core.caps import LAST_YEAR, Calendar
 from tasks.ledger.report import By, Report, Span, report
 from workers.cli.asking import BAD_SETTINGS, NOT_DONE, ask_ledger, refuse
 from workers.report import findings, page, sheet, table
@@ -93,6 +93,8 @@ def command(
 
 def _span(calendar: Calendar, since: datetime | None, until: datetime | None) -> Span:
     last = until.date() if until else calendar.day(datetime.now(UTC))
+    if last.year > LAST_YEAR:
+        refuse("report", f"--until {last} is too late a day", BAD_SETTINGS)
     first = since.date() if since else last - timedelta(days=6)
     if first > last:
         refuse("report", f"--since {first} is after --until {last}", BAD_SETTINGS)

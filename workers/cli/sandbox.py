@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ops.sandbox.server import Endpoints
+
+
+ANYBODY: Final = ("sandbox", "sandbox-key")
 
 
 @click.command(
@@ -45,7 +50,10 @@ def command(host: str, port: int, scenario: str | None, book: Path | None, as_js
         kept = Book(book)
         asyncio.run(
             serve_until_stopped(
-                Buyer(chosen, kept), host, port, lambda endpoints: _announce(endpoints, as_json=as_json)
+                Buyer(chosen, kept),
+                host,
+                port,
+                lambda endpoints: _announce(endpoints, chosen.partners, as_json=as_json),
             )
         )
     except OSError as fault:
@@ -53,13 +61,13 @@ def command(host: str, port: int, scenario: str | None, book: Path | None, as_js
     kept.close()
 
 
-def _announce(endpoints: Endpoints, *, as_json: bool) -> None:
+def _announce(endpoints: Endpoints, partners: Mapping[str, str], *, as_json: bool) -> None:
     settings = endpoints.environment()
     if as_json:
         print(json.dumps(settings), flush=True)
         return
+    partner_id, key = next(iter(partners.items()), ANYBODY)
+    settings |= {"PINGPOST_PARTNER_ID": partner_id, "PINGPOST_KEY": key}
     print("\n".join(f"{name}={value}" for name, value in settings.items()), flush=True)
-    click.echo(
-        f"# the scenario's partner ids and keys, else any; book: {endpoints.base}/_sandbox/book; Ctrl-C stops it",
-        err=True,
-    )
+    whose = "of the scenario's partners" if partners else "any partner id and key will do"
+    click.echo(f"# {whose}; fit for a .env; book: {endpoints.base}/_sandbox/book; Ctrl-C stops it", err=True)
