@@ -55,7 +55,7 @@ class Step(Task):
         """Let nothing follow: the next link is taken off, and the task succeeds."""
         self.request.chain = None
 
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002 - Celery calls it so
+    def on_failure(self, exc: BaseException, _task_id: str, args: Any, kwargs: Any, _einfo: Any) -> None:
         """End the lead of a task that a fault of ours broke, and keep the cause with the dead letters.
 
         Celery also comes here when the next link could not be published. That is no fault of ours and no end: the
@@ -90,7 +90,7 @@ class Upkeep(Task):
     ignore_result = True
     send_events = False
 
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002 - Celery calls it so
+    def on_failure(self, exc: BaseException, *_: Any) -> None:
         """Raise the alarm over a fault of ours. What is away is said elsewhere, and the next tick tries again."""
         if not isinstance(exc, (LedgerError, *BROKER_AWAY)):
             log.error("alarm", task=self.name, reason="a fault of ours", cause=cause_of(exc))

@@ -27,8 +27,8 @@ class Request(CelerysRequest):
         self._cause = None if isinstance(thrown, Retry) else cause_of(thrown)
         super().on_failure(exc_info, *arguments, **options)
 
-    def send_event(self, type: str, **facts: Any) -> None:  # noqa: A002 - Celery's name
+    def send_event(self, kind: str, /, **facts: Any) -> None:
         """Send an event, without an error's own text."""
         if "traceback" in facts:
             facts |= {"exception": self._cause, "traceback": None}
-        super().send_event(type, **facts)
+        super().send_event(kind, **facts)

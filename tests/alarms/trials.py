@@ -80,15 +80,19 @@ class Watch:
         wait_for(lambda: not any(map(self._fires, alerts)), WITHIN_S, lambda: f"still there: {self.watcher.firing()}")
         began = time.monotonic()
         waiting = list(alerts)
+
+        def all_fire() -> bool:
+            for labels in [labels for labels in waiting if self._fires(labels)]:
+                waiting.remove(labels)
+                after_s = round(time.monotonic() - began, 1)
+                self.fired.append(Fired(labels["alertname"], labels, after_s, provoked_by))
+            return not waiting
+
+        def never() -> str:
+            return f"{provoked_by}: never fired: {waiting}; firing: {self.watcher.firing()}"
+
         with provoke if isinstance(provoke, AbstractContextManager) else doing(provoke):
-            while waiting:
-                for labels in [labels for labels in waiting if self._fires(labels)]:
-                    waiting.remove(labels)
-                    after_s = round(time.monotonic() - began, 1)
-                    self.fired.append(Fired(labels["alertname"], labels, after_s, provoked_by))
-                if time.monotonic() - began > WITHIN_S:
-                    raise AssertionError(f"{provoked_by}: never fired: {waiting}; firing: {self.watcher.firing()}")
-                time.sleep(0.2)
+            wait_for(all_fire, WITHIN_S, never, every_s=0.2)
 
     def send(self, number: int, **fields: Any) -> None:
         """Send so many leads and wait for nothing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,6 +81,11 @@ class Seen:
     more: psutil.Process
 
 
+def _wait_for_the_other_worker(url: str) -> None:
+    """Wait until a Flower knows the worker of the other machine."""
+    wait_for(lambda: MORE in asked(f"{url}/workers?json=1", OPERATOR)[1], WITHIN_S)
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """One installation for all tests here; its Flowers are there before the first lead."""
@@ -97,7 +102,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         read_only = start_flower(beside, house, **password, FLOWER_READ_ONLY="true", FLOWER_PURGE_OFFLINE_WORKERS="1")
         more = psutil.Process(celery(beside, house, "worker", "-n", MORE, "-Q", "ping").pid)
         for url in (house.flower, guarded, read_only):
-            wait_for(lambda url=url: MORE in asked(f"{url}/workers?json=1", OPERATOR)[1], WITHIN_S)  # type: ignore[misc]
+            _wait_for_the_other_worker(url)
         with closing(Upstream(house.broker_url)) as upstream:
             upstream.sell(*LEADS)
         yield Seen(house, guarded, read_only, more)
@@ -122,6 +127,10 @@ def test_the_page_of_tasks_tells_what_became_of_each_lead(seen: Seen, browser: W
     assert {("b-waited", "ping"), ("b-slowed", "post")} <= waited
 
 
+def _has_tasks(number: int) -> Callable[[WebDriver], bool]:
+    return lambda browser: len(rows(browser, "tasks-table")) == number
+
+
 def test_the_search_box_finds_sales_and_a_lead(seen: Seen, browser: WebDriver):
     """By a word of the result, and by the lead's id."""
     open_tasks(browser, seen.installation.flower, DONE)
@@ -129,7 +138,7 @@ def test_the_search_box_finds_sales_and_a_lead(seen: Seen, browser: WebDriver):
         box = browser.find_element(By.CSS_SELECTOR, "#tasks-table_filter input")
         box.clear()
         box.send_keys(words)
-        until(browser, lambda it: len(rows(it, "tasks-table")) == number)  # noqa: B023 - at once
+        until(browser, _has_tasks(number))
 
 
 def test_a_task_s_page_tells_one_step_of_a_lead(seen: Seen, browser: WebDriver):

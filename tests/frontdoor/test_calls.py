@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -176,15 +176,17 @@ def test_a_fault_of_ours_in_reading_calls_is_an_alarm_and_it_begins_again(monkey
     stop = threading.Event()
     tries: list[int] = []
 
-    class Reader:
+    class Reader(Intake):
+        def __init__(self) -> None:
+            """Have nothing to read from."""
+
         def run(self, stop: threading.Event) -> None:
             tries.append(1)
             if len(tries) < 3:
                 raise KeyError("secret")
             stop.set()
 
-    compose: Callable[[], Intake] = Reader  # type: ignore[assignment]
     with capture_logs() as said:
-        intake.read_calls(compose, stop)
+        intake.read_calls(Reader, stop)
     assert [line["event"] for line in said] == ["alarm", "alarm"]
     assert "secret" not in repr(said)

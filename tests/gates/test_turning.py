@@ -9,9 +9,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from redis import Redis
 
 from tasks.core.caps import Calendar
-from tasks.core.limits import Limit, Limits
+from tasks.core.limits import NO_LIMITS, Limit, Limits
 from tasks.core.protocol import Call
 from tasks.core.reasons import Answer, Refusal, Unanswered, Unreadable
 from tasks.core.states import State
@@ -19,7 +20,7 @@ from tasks.gates import Closed, Gate, RedisStore, Register, SharedGates
 from tasks.ledger.limits import Take
 from tasks.services import Services
 from tasks.steps import take
-from tests.faults.stand_ins import BID, SALE, arrive, standing_in, state
+from tests.faults.stand_ins import BID, SALE, Buyer, arrive, standing_in, state
 from tests.gates.conftest import ask
 from tests.ledger.stories import bring
 
@@ -38,23 +39,19 @@ class Office:
     """Steps of leads with real gates and a real ledger, and a buyer by script."""
 
     services: Services
-
-    @property
-    def gates(self) -> SharedGates:
-        gates = self.services.gates
-        assert isinstance(gates, SharedGates)
-        return gates
+    gates: SharedGates
+    buyer: Buyer
 
     def hear(self, lead_id: str, answer: Answer) -> None:
         """Let a lead ping, and the buyer answer."""
         arrive(self.services, lead_id)
-        self.services.buyer.script.append(answer)  # type: ignore[attr-defined]  # the stand-in's
+        self.buyer.script.append(answer)
         take(self.services, Call.PING, lead_id)
-        assert self.services.buyer.script == []  # type: ignore[attr-defined]  # as above
+        assert self.buyer.script == []
 
     def sell(self, lead_id: str) -> None:
         self.hear(lead_id, BID)
-        self.services.buyer.script.append(SALE)  # type: ignore[attr-defined]  # as above
+        self.buyer.script.append(SALE)
         take(self.services, Call.POST, lead_id)
         assert state(self.services, lead_id) is State.SOLD
 
@@ -69,11 +66,14 @@ class Office:
         return None if gate.probe_at is None else (gate.probe_at - datetime.now(UTC)).total_seconds()
 
 
-def office_of(services: Services, store: object, calendar: Calendar, **rules: object) -> Office:
+def office_of(
+    services: Services, store: Redis, calendar: Calendar, *, account_probe_s: float = 0, limits: Limits = NO_LIMITS
+) -> Office:
+    buyer = Buyer([])
     register = Register(services.ledger, calendar, test=False)
-    gates = SharedGates(RedisStore(store, partner_id="XYZ", test=False), register)  # type: ignore[arg-type]  # a Redis
-    changed = replace(services.rules, calendar=calendar, **rules)  # type: ignore[arg-type]  # by the tests below
-    return Office(replace(services, gates=gates, rules=changed))
+    gates = SharedGates(RedisStore(store, partner_id="XYZ", test=False), register)
+    rules = replace(services.rules, calendar=calendar, account_probe_s=account_probe_s, limits=limits)
+    return Office(replace(services, buyer=buyer, gates=gates, rules=rules), gates, buyer)
 
 
 @pytest.fixture

@@ -191,7 +191,13 @@ def installed(
         running.stop()
 
 
-def wait_for(look: Callable[[], T | None], within_s: float, why: Callable[[], str] = lambda: "it never came") -> T:
+def wait_for(
+    look: Callable[[], T | None],
+    within_s: float,
+    why: Callable[[], str] = lambda: "it never came",
+    *,
+    every_s: float = 0.02,
+) -> T:
     """Look until something is there."""
     deadline = time.monotonic() + within_s
     while True:
@@ -199,7 +205,7 @@ def wait_for(look: Callable[[], T | None], within_s: float, why: Callable[[], st
             return found
         if time.monotonic() > deadline:
             raise AssertionError(why())
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def lead(lead_id: str, **fields: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ log.warning("gate.not_turned", lead_id="a-1", code=None, reason="LedgerError")
 log.warning("gate.not_turned", lead_id="a-1", colour="red", reason="LedgerError")
 log.info("gate.ajar")
 import logging as libraries
-libraries.getLogger("a.library").error("it broke", exc_info=OSError("secret"), stack_info=True, extra={"colour": "red"})
+libraries.getLogger("a.package").error("it broke", exc_info=OSError("secret"), stack_info=True, extra={"colour": "red"})
 """
 
 
@@ -64,7 +64,7 @@ def test_what_a_process_writes_is_held_to_it():
     assert (coloured["colour"], coloured[MARK]) == ("red", ["colour"])
     assert (ajar["event"], ajar[MARK]) == ("gate.ajar", ["event"])
     assert declaration().foreign_faults(foreign) == []
-    assert (foreign["event"], foreign["logger"], foreign["error"]) == ("it broke", "a.library", "OSError")
+    assert (foreign["event"], foreign["logger"], foreign["error"]) == ("it broke", "a.package", "OSError")
 
 
 def test_with_the_setting_it_raises():
