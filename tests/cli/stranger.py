@@ -9,10 +9,12 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
+
+from tests.servers.questioned import Questioned
 
 CALLS = ("ping", "post", "one_step", "direct_post")
 NUMBER = "+1 (855) 555-01{:02}"
@@ -61,26 +63,11 @@ class Stranger:
         self._count = itertools.count(1)
         stranger = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(dict(parse_qsl(urlsplit(self.path).query)))
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                is_json = self.headers["Content-Type"] == "application/json"
-                self._answer(json.loads(body) if is_json else dict(parse_qsl(body)))
-
-            def _answer(self, sent: Mapping[str, str]) -> None:
+        class Handler(Questioned):
+            def answer(self, sent: Mapping[str, str]) -> None:
                 call = urlsplit(self.path).path.strip("/")
                 body = stranger.write(call, stranger.facts(call, sent), sent).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", stranger.content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its own name
-                """Keep quiet."""
+                self.reply(stranger.content_type, body)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

@@ -5,40 +5,25 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Self
-from urllib.parse import parse_qsl, urlsplit
+
+from tests.servers.questioned import Questioned
 
 UNREADABLE = "00001"
 REFUSED = "00002"
 
 
-class _Echo(BaseHTTPRequestHandler):
+class _Echo(Questioned):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
-        self._answer(dict(parse_qsl(urlsplit(self.path).query)))
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        is_json = self.headers["Content-Type"] == "application/json"
-        self._answer(json.loads(body) if is_json else dict(parse_qsl(body)))
-
-    def _answer(self, fields: Mapping[str, str]) -> None:
+    def answer(self, fields: Mapping[str, str]) -> None:
         told = ", ".join(f"{name} is {value}" for name, value in fields.items())
         answer = {"request": fields, "sorry": told}
         if fields["zipcode"] == REFUSED:
             reason = f"Nobody wants it. {told}"
             answer = {"status": "rejected", "errorCode": "5000", "reason": reason, "request": fields}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its own name
-        """Keep quiet."""
+        self.reply("application/json", json.dumps(answer).encode())
 
 
 class EchoBuyer:

@@ -8,27 +8,18 @@ import struct
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
+
+from tests.servers.questioned import Questioned
 
 Told = Mapping[str, str]
 
 
-class _Tattler(BaseHTTPRequestHandler):
+class _Tattler(Questioned):
     protocol_version = "HTTP/1.1"
     server: _Server
-
-    def do_GET(self) -> None:
-        self._answer(dict(parse_qsl(urlsplit(self.path).query)))
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        is_json = self.headers["Content-Type"] == "application/json"
-        self._answer(json.loads(body) if is_json else dict(parse_qsl(body)))
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its own name
-        """Keep quiet."""
 
     def say(self, status: int, content: Mapping[str, Any] | str, told: Told, **options: Any) -> None:
         """Answer, with everything in the headers and in the status line too."""
@@ -44,7 +35,7 @@ class _Tattler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.close_connection = True
 
-    def _answer(self, told: Told) -> None:
+    def answer(self, told: Told) -> None:
         door = self.headers.get("Authorization", "")
         known = {**told, "door": door, "password": b64decode(door.rpartition(" ")[2]).decode().partition(":")[2]}
         _WAYS[WAYS[told["zipcode"]]](self, known)
