@@ -1,0 +1,117 @@
+"""The client's connections: which call goes out on a used one, and what becomes of those that close."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from tasks.core.bid import Bid
+from tasks.core.protocol import Call
+from tasks.core.reasons import Unanswered
+from tasks.core.sale import Sale
+from tests.buyers.calls import BID, SALE, ask
+from tests.buyers.conftest import Client, Serve
+from tests.buyers.scripted import Conversation, answering
+
+
+class Clock:
+    """The monotonic clock, put ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+def test_pings_one_after_the_other_share_a_connection(serve: Serve, client: Client) -> None:
+    play, received = answering(BID)
+    clock = Clock()
+    buyer = client(serve(play).url, clock=clock)
+    for idle_s in (0, 2, 29):
+        clock.ahead += idle_s
+        ask(buyer, Call.PING)
+    assert [request.connection for request in received] == [1, 1, 1]
+
+
+def test_a_ping_after_half_a_minute_gets_a_fresh_connection(serve: Serve, client: Client) -> None:
+    play, received = answering(BID)
+    clock = Clock()
+    buyer = client(serve(play).url, clock=clock)
+    ask(buyer, Call.PING)
+    clock.ahead += 30.1
+    ask(buyer, Call.PING)
+    assert [request.connection for request in received] == [1, 2]
+
+
+@pytest.mark.parametrize(("idle_s", "connection"), [(0, 1), (1.5, 1), (2.1, 2)])
+def test_a_post_goes_out_on_a_connection_used_within_two_seconds_or_on_a_fresh_one(
+    serve: Serve, client: Client, idle_s: float, connection: int
+) -> None:
+    play, received = answering(BID, SALE)
+    clock = Clock()
+    buyer = client(serve(play).url, clock=clock)
+    ask(buyer, Call.PING)
+    clock.ahead += idle_s
+    assert ask(buyer, Call.POST) == Sale("8005550100")
+    assert [request.connection for request in received] == [1, connection]
+
+
+def test_a_connection_that_the_buyer_closed_while_idle_is_not_used(serve: Serve, client: Client) -> None:
+    def play(client: Conversation) -> None:
+        client.read()
+        client.send(BID if client.number == 1 else SALE)
+
+    server = serve(play)
+    buyer = client(server.url)
+    ask(buyer, Call.PING)
+    assert server.gone.acquire(timeout=20)
+    assert ask(buyer, Call.POST) == Sale("8005550100")
+    assert server.connections == 2
+
+
+def test_a_reused_connection_that_closes_on_the_request_counts_as_sent(serve: Serve, client: Client) -> None:
+    def play(client: Conversation) -> None:
+        client.read()
+        client.send(BID)
+        client.read()
+
+    buyer = client(serve(play).url)
+    ask(buyer, Call.PING)
+    assert ask(buyer, Call.POST) == Unanswered("connection closed without an answer")
+
+
+def test_threads_have_connections_of_their_own(serve: Serve, client: Client) -> None:
+    play, received = answering(BID)
+    buyer = client(serve(play).url)
+    threads = [threading.Thread(target=ask, args=(buyer, Call.PING)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(request.connection for request in received) == [1, 2, 3, 4]
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_does_not_speak_on_its_parent_s_connection(serve: Serve, client: Client) -> None:
+    play, received = answering(BID)
+    buyer = client(serve(play).url)
+    ask(buyer, Call.PING)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if isinstance(ask(buyer, Call.PING), Bid) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    ask(buyer, Call.PING)
+    assert [request.connection for request in received] == [1, 2, 1]
+
+
+def test_after_close_a_call_opens_a_new_connection(serve: Serve, client: Client) -> None:
+    play, received = answering(BID)
+    buyer = client(serve(play).url)
+    ask(buyer, Call.PING)
+    buyer.close()
+    ask(buyer, Call.PING)
+    assert [request.connection for request in received] == [1, 2]
