@@ -35,4 +35,4 @@ def test_a_rate_limit_is_found_and_kept_to(tmp_path: Path):
     assert facts["refused after 30 s, %"] < 1, facts
     assert facts["calls a second after 30 s"] <= 41.2, facts
     assert set(facts["outcomes"]) <= {"sold", "expired"}, facts
-    assert facts["the pace in force"] or facts["refused in all, %"] == 0, facts
+    assert facts["paces in force"] or facts["refused in all, %"] == 0, facts
