@@ -1,10 +1,10 @@
-"""Celery's consumer of tasks, which keeps what is no task with the dead letters."""
+"""Celery's consumer of tasks: keeps what is no task with the dead letters, and tells who watches at its leisure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery.worker.consumer import Consumer as CelerysConsumer
@@ -14,6 +14,10 @@ from tasks.away import BROKER_AWAY
 from tasks.core.validation import LEAD_ID
 
 log = structlog.stdlib.get_logger()
+
+# How long who watches (Flower, `celery events`) waits for the events of tasks, and how many may come together.
+EVENTS_S: Final = 0.2
+EVENTS_TOGETHER: Final = 500
 
 
 def is_ours(payload: Any) -> bool:
@@ -46,6 +50,21 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no
                 return self._bury(message, f"no task's message: {type(fault).__name__}")
 
         return on_task_received
+
+    def connection_for_write(self, *arguments: Any, **options: Any) -> Any:
+        """Connect for events, which are all that goes out by it. A worker waits for nobody to confirm them."""
+        connection = self.app.connection_for_write(*arguments, **options)
+        connection.transport_options = {**connection.transport_options, "confirm_publish": False}
+        return self.ensure_connected(connection)
+
+    def on_send_event_buffered(self) -> None:
+        """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone."""
+        self.event_dispatcher.buffer_limit = EVENTS_TOGETHER
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Publish what waits, a few times a second."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(EVENTS_S, self._flush_events)
 
     def add_task_queue(self, queue: str, *arguments: Any, **options: Any) -> None:
         """Take from one more queue of tasks, as Flower's button and `celery control add_consumer` ask.
