@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
+from tasks.ledger.engine import open_writer
+
 T = TypeVar("T")
 LARGEST_GROUP = 64
 TRIES = 3
@@ -44,10 +46,14 @@ class _Write(Generic[T]):
 
 
 class GroupCommit:
-    """Runs writes in shared transactions. Safe under threads; every write is all or nothing."""
+    """Runs writes in shared transactions. Safe under threads; every write is all or nothing.
+
+    One commits at a time, so that one connection is enough; it is kept.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: Connection | None = None
         self._door = threading.Lock()
         self._waiting: list[_Write[Any]] = []
         self._busy = False  # somebody commits, or is called to; while nobody does, nobody waits
@@ -72,6 +78,14 @@ class GroupCommit:
         if mine.error is not None:
             raise mine.error
         return mine.result  # type: ignore[return-value]  # without an error there is a result
+
+    def close(self) -> None:
+        """Let the connection go. A later write opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Not back into the pool: it waits for nobody, and whatever failed on it may still be open.
+            connection.invalidate()
+            connection.close()
 
     def _wait(self, mine: _Write[Any]) -> None:
         try:
@@ -124,13 +138,20 @@ class GroupCommit:
     def _transact(self, group: list[_Write[Any]]) -> tuple[_Stage, Exception | None]:
         stage = _Stage.BEGIN
         try:
-            with self._engine.connect() as connection, connection.begin() as transaction:
+            if self._connection is None or self._connection.closed:
+                self._connection = open_writer(self._engine)
+            connection = self._connection
+            with connection.begin() as transaction:
                 stage = _Stage.WORK
                 results = [write.work(connection) for write in group]
                 stage = _Stage.COMMIT
                 _end(connection, transaction)
         except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
+            self.close()
             return stage, fault
+        except BaseException:
+            self.close()
+            raise
         for write, result in zip(group, results, strict=True):
             write.end(result)
         return stage, None

@@ -59,12 +59,33 @@ def _sqlite(url: str, database: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get("reads"):
+        options = connection.get_execution_options()
+        if options.get("reads"):
             connection.exec_driver_sql("BEGIN")
-        else:
+        elif options.get("impatient"):
             _begin_write(connection)
+        else:
+            _wait_at_most(connection, 0)
+            try:
+                _begin_write(connection)
+            finally:
+                _wait_at_most(connection, BUSY_MS)
 
     return engine
+
+
+def open_writer(engine: Engine) -> Connection:
+    """Open a connection that does nothing but write."""
+    connection = engine.connect()
+    if not is_sqlite(engine):
+        return connection
+    _wait_at_most(connection, 0)
+    return connection.execution_options(impatient=True)
+
+
+def _wait_at_most(connection: Connection, ms: int) -> None:
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute(f"PRAGMA busy_timeout={ms}").close()
 
 
 def _begin_write(connection: Connection) -> None:
@@ -75,22 +96,18 @@ def _begin_write(connection: Connection) -> None:
     makes that 0.1 s.
     """
     raw: Any = connection.connection.dbapi_connection
-    raw.execute("PRAGMA busy_timeout=0").close()
-    try:
-        given_up = time.monotonic() + BUSY_MS / 1000
-        while time.monotonic() < given_up:
-            try:
-                raw.execute("BEGIN IMMEDIATE").close()
-            except sqlite3.OperationalError as fault:
-                if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    break
-                time.sleep(random.uniform(0.5, 1.5) / 1000)  # noqa: S311 - no secret, only out of step
-            else:
-                return
-        # Once more through SQLAlchemy, whose error our callers know.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    finally:
-        raw.execute(f"PRAGMA busy_timeout={BUSY_MS}").close()
+    given_up = time.monotonic() + BUSY_MS / 1000
+    while time.monotonic() < given_up:
+        try:
+            raw.execute("BEGIN IMMEDIATE").close()
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+            time.sleep(random.uniform(0.5, 1.5) / 1000)  # noqa: S311 - no secret, only out of step
+        else:
+            return
+    # Once more through SQLAlchemy, whose error our callers know.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def empty_the_log(engine: Engine) -> None:

@@ -58,6 +58,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let the connections go."""
+        self._commit.close()
         self.engine.dispose()
 
     @property

@@ -51,7 +51,7 @@ class Move:
 
 def read(connection: Connection, lead_id: str) -> LeadRow | None:
     """Read one lead, or None."""
-    row = connection.execute(statements.READ, {"its_id": lead_id}).one_or_none()
+    row = statements.READ.one(connection, {"its_id": lead_id})
     return None if row is None else lead_row(row)
 
 
@@ -68,7 +68,7 @@ def claim(
     if take is not None and (reached := limits.take(connection, take)) is not None:
         return reached
     note = {"its_note": None if take is None else take.note()}
-    claimed = connection.execute(statements.claim(call), _seen(row, budget_ms) | note).one_or_none()
+    claimed = statements.claim(call).one(connection, _seen(row, budget_ms) | note)
     if claimed is None and take is not None:
         limits.undo(connection, take)
     return None if claimed is None else lead_row(claimed)
@@ -90,17 +90,16 @@ def move(connection: Connection, row: LeadRow, step: Move, *, sold: bool = False
     keeps_its_place = step.target in (State.SOLD, State.UNKNOWN) or sold
     if row.taken is not None and not keeps_its_place:
         values["taken"] = None
-    done = connection.execute(statements.move(frozenset(values)), _seen(row, step.due_in_ms) | _new(values))
-    if done.rowcount == 1 and row.taken is not None and not keeps_its_place:
+    done = statements.move(frozenset(values)).run(connection, _seen(row, step.due_in_ms) | _new(values))
+    if done == 1 and row.taken is not None and not keeps_its_place:
         limits.give_back(connection, row.taken)
-    return done.rowcount == 1
+    return done == 1
 
 
 def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mapping[str, Any]) -> bool:
     """Say when the next step of a waiting lead is due, so that the sweep leaves it alone until then."""
     new = _new(_storable(values))
-    done = connection.execute(statements.postpone(frozenset(values)), _seen(row, due_in_ms) | new)
-    return done.rowcount == 1
+    return statements.postpone(frozenset(values)).run(connection, _seen(row, due_in_ms) | new) == 1
 
 
 def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
@@ -147,8 +146,8 @@ def _number(claimed: LeadRow, call: Call) -> int:
 
 def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange, *, stale: bool) -> None:
     answer = exchange.answer
-    connection.execute(
-        statements.APPEND_ATTEMPT,
+    statements.APPEND_ATTEMPT.run(
+        connection,
         {
             "lead_id": claimed.lead_id,
             "call": exchange.call.value,

@@ -16,10 +16,10 @@ from tasks.ledger.schema import leads, replies
 
 def untold_of(connection: Connection, lead_id: str) -> Untold | None:
     """Give one lead's outcome with the addresses that still wait for it; None before its end."""
-    row = connection.execute(statements.OUTCOME, {"its_id": lead_id}).one_or_none()
+    row = statements.OUTCOME.one(connection, {"its_id": lead_id})
     if row is None:
         return None
-    return _untold(row, connection.execute(statements.WAITING_REPLIES, {"its_id": lead_id}))
+    return _untold(row, statements.WAITING_REPLIES.rows(connection, {"its_id": lead_id}))
 
 
 def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Untold]:
@@ -35,9 +35,9 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
 
 def mark_told(connection: Connection, told: Untold) -> None:
     """Remember that an outcome is in the log and with the broker, and which addresses it was sent to."""
-    connection.execute(statements.MARK_TOLD, {"its_id": told.lead_id})
-    if told.replies:
-        connection.execute(statements.MARK_REPLY_TOLD, [{"its_id": reply.id} for reply in told.replies])
+    statements.MARK_TOLD.run(connection, {"its_id": told.lead_id})
+    for reply in told.replies:
+        statements.MARK_REPLY_TOLD.run(connection, {"its_id": reply.id})
 
 
 def mark_logged(connection: Connection, lead_id: str) -> None:

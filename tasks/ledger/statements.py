@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Insert, Select, Text, Update, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, func, insert, select, update
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger.clock import now_ms
+from tasks.ledger.prepared import Prepared
 from tasks.ledger.schema import attempts, leads, replies
 
 ROW = (*leads.c, now_ms().label("now"))
@@ -24,8 +25,10 @@ CLAIMED = {
     Call.DIRECT_POST: State.POSTING,
 }
 
-READ: Select[tuple[object, ...]] = select(*ROW).where(leads.c.lead_id == bindparam("its_id"))
-APPEND_ATTEMPT: Insert = insert(attempts)
+_ROW = [column.key for column in ROW]
+READ = Prepared(select(*ROW).where(leads.c.lead_id == bindparam("its_id")), answers=_ROW)
+_ATTEMPT = [column.key for column in attempts.c if column.key != "id"]
+APPEND_ATTEMPT = Prepared(insert(attempts).inline(), columns=_ATTEMPT)
 UNTOLD = (
     *(leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, leads.c.received_at),
     select(func.coalesce(func.sum(attempts.c.duration_ms), 0))
@@ -34,12 +37,18 @@ UNTOLD = (
     .label("buyer_ms"),
     now_ms().label("now"),
 )
-OUTCOME = select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None))
-WAITING_REPLIES = (
-    select(replies).where(replies.c.lead_id == bindparam("its_id"), replies.c.told_at.is_(None)).order_by(replies.c.id)
+OUTCOME = Prepared(
+    select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None)),
+    answers=[column.key for column in UNTOLD],
 )
-MARK_TOLD = update(leads).where(leads.c.lead_id == bindparam("its_id")).values(told_at=now_ms(), logged_at=now_ms())
-MARK_REPLY_TOLD = update(replies).where(replies.c.id == bindparam("its_id")).values(told_at=now_ms())
+WAITING_REPLIES = Prepared(
+    select(replies).where(replies.c.lead_id == bindparam("its_id"), replies.c.told_at.is_(None)).order_by(replies.c.id),
+    answers=[column.key for column in replies.c],
+)
+MARK_TOLD = Prepared(
+    update(leads).where(leads.c.lead_id == bindparam("its_id")).values(told_at=now_ms(), logged_at=now_ms())
+)
+MARK_REPLY_TOLD = Prepared(update(replies).where(replies.c.id == bindparam("its_id")).values(told_at=now_ms()))
 
 
 def _stands() -> tuple[ColumnElement[bool], ...]:
@@ -56,7 +65,7 @@ def _due() -> ColumnElement[int]:
 
 
 @cache
-def claim(call: Call) -> Update:
+def claim(call: Call) -> Prepared:
     """Give the claim of a call. Parameters: its_id, its_state, its_epoch, due_in_ms, its_note."""
     counter = leads.c.pings if call is Call.PING else leads.c.posts
     values = {
@@ -69,18 +78,19 @@ def claim(call: Call) -> Update:
     }
     if call.sells:
         values[leads.c.posted_at] = now_ms()
-    return update(leads).where(*_stands(), leads.c.deadline_at > now_ms()).values(values).returning(*ROW)
+    in_time = update(leads).where(*_stands(), leads.c.deadline_at > now_ms()).values(values)
+    return Prepared(in_time.returning(*ROW), answers=_ROW)
 
 
 @cache
-def move(columns: frozenset[str]) -> Update:
+def move(columns: frozenset[str]) -> Prepared:
     """Give a move that writes these columns. Parameters: the claim's, and ``new_…`` for each column."""
     values = {name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in columns}
-    return update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values)
+    return Prepared(update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values))
 
 
 @cache
-def postpone(columns: frozenset[str]) -> Update:
+def postpone(columns: frozenset[str]) -> Prepared:
     """Give a postponement that writes these columns besides. Parameters: a move's."""
     values = {name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in columns}
-    return update(leads).where(*_stands()).values(due_at=_due(), **values)
+    return Prepared(update(leads).where(*_stands()).values(due_at=_due(), **values))

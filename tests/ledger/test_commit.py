@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, select, text
@@ -31,8 +32,15 @@ def scopes(ledger: Ledger) -> set[str]:
 
 
 @pytest.fixture
-def commit(ledger: Ledger) -> GroupCommit:
-    return GroupCommit(ledger.engine)
+def commit(ledger: Ledger) -> Iterator[GroupCommit]:
+    with closing(GroupCommit(ledger.engine)) as commit:
+        yield commit
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -225,9 +233,9 @@ class TestOnAServer:
         assert scopes(ledger) == {"a", "killed", "b"}
 
     def test_a_deadlock_that_the_server_breaks_is_written_in_the_end(
-        self, ledger: Ledger, open_ledger: Callable[[], Ledger]
+        self, ledger: Ledger, open_ledger: Callable[[], Ledger], stack: ExitStack
     ):
-        commits = [GroupCommit(open_ledger().engine), GroupCommit(open_ledger().engine)]
+        commits = [stack.enter_context(closing(GroupCommit(open_ledger().engine))) for _ in range(2)]
         commits[0].write(put("x"))
         commits[0].write(put("y"))
         both = threading.Barrier(2)
