@@ -10,6 +10,7 @@ import structlog
 from celery import Task
 
 from tasks.away import BROKER_AWAY
+from tasks.carrying import hand
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -42,14 +43,20 @@ class Step(Task):
     def follow(self, call: Call, lead_id: str) -> str | None:
         """Take the step; wait, go on along the chain, or end it here. Gives what Flower shows as its result."""
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        match take(self.services, call, lead_id, redelivered=redelivered):
+        match take(self.services, call, lead_id, redelivered=redelivered, seen=hand.seen(lead_id)):
             case Later(seconds):
                 raise self.retry(countdown=self.app.countdown(seconds), max_retries=None)
             case Stop() as following:
                 self.end_chain()
             case GoOn() as following:
-                pass
+                hand.row = following.row
         return words(following)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Publish this task, unless the thread that asks for it goes on with it itself (`tasks.carrying`)."""
+        if hand.takes(self, args, kwargs, options):
+            return self.AsyncResult(options["task_id"])
+        return super().apply_async(args, kwargs, **options)
 
     def end_chain(self) -> None:
         """Let nothing follow: the next link is taken off, and the task succeeds."""

@@ -1,14 +1,18 @@
-"""What a worker tells of a task to who watches: Flower, `celery events`, whoever else hears the broker's events."""
+"""A task as a worker runs it: what it tells of it to who watches, and how it goes on with the next link itself."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
+from celery.concurrency.base import apply_target
 from celery.exceptions import Retry
 from celery.worker.request import Request as CelerysRequest
+from celery.worker.state import task_reserved
 
 from tasks.base import cause_of
+from tasks.carrying import Link, hand
+from tasks.core.protocol import Call
 
 
 class Request(CelerysRequest):
@@ -18,6 +22,65 @@ class Request(CelerysRequest):
     """
 
     _cause: str | None = None
+    _link: Link | None = None
+    _succeed = CelerysRequest.on_success
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep our `on_success`: Celery makes a class of this one for each task, with one of its own."""
+        super().__init_subclass__(**options)
+        if "on_success" in vars(cls):
+            cls._succeed = cls.on_success
+            del cls.on_success
+
+    def on_accepted(self, *arguments: Any) -> None:
+        """Begin, in the thread that runs the task. A pool of processes comes here elsewhere, and carries nothing."""
+        hand.open(self.name if self.app.posts_at_once and self.name == Call.PING else None)
+        super().on_accepted(*arguments)
+
+    def on_success(self, outcome: Any, **options: Any) -> None:
+        """End a task that went well, and go on with the link that its thread has taken over from it."""
+        self._link = hand.let_go()
+        self._succeed(outcome, **options)
+        if self._link is not None:
+            try:
+                self._follow(self._link)
+            finally:
+                self._link = None
+                self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message; while another task is run by it, it is still needed."""
+        if self._link is None:
+            super().acknowledge()
+
+    def _follow(self, link: Link) -> None:
+        """Run a link in this thread, as Celery does with one that comes in a message."""
+        letter = link.message()
+        request = Request(
+            letter,
+            app=self.app,
+            hostname=self.hostname,
+            eventer=self.eventer,
+            task=link.task,
+            connection_errors=self.connection_errors,
+            body=letter.body,
+            headers=letter.headers,
+            decoded=True,
+        )
+        request.send_event(
+            "task-received",
+            name=request.name,
+            args=request.argsrepr,
+            kwargs=request.kwargsrepr,
+            root_id=request.root_id,
+            parent_id=request.parent_id,
+            retries=0,
+            eta=None,
+            expires=None,
+        )
+        if not request.revoked():
+            task_reserved(request)
+            request.execute_using_pool(_HERE)
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:
         """Keep the cause for the event. Celery comes here with a step that is to be taken again, too: no fault."""
@@ -32,3 +95,13 @@ class Request(CelerysRequest):
         if "traceback" in facts:
             facts |= {"exception": self._cause, "traceback": None}
         super().send_event(kind, **facts)
+
+
+class _ThisThread:
+    """What stands in for a pool: it runs a task in the thread that asks."""
+
+    def apply_async(self, target: Any, args: Any, **options: Any) -> None:
+        apply_target(target, args, callback=options["callback"], accept_callback=options["accept_callback"])
+
+
+_HERE = _ThisThread()

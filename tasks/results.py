@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.core.bid import Bid
@@ -28,9 +28,13 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The next link of the chain may start: there is a bid, at this price where it named one."""
+    """The next link of the chain may start: there is a bid, at this price where it named one.
+
+    `row`: the lead as it stands then, where that is known.
+    """
 
     price: Money | None = None
+    row: LeadRow | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def move_of(services: Services, call: Call, row: LeadRow, verdict: Verdict) -> t
     """Turn a verdict into the lead's next state, and into what becomes of the message."""
     match verdict:
         case Accepted(bid):
-            return Move(State.BID, values=_bid_columns(bid)), GoOn(bid.price)
+            return Move(State.BID, values=_bid_columns(bid)), GoOn(bid.price, _with_bid(row, bid))
         case Sold(sale):
             outcome = _sold(services, row, call, sale)
             return Move(State.SOLD, outcome=outcome, values=_sale_columns(call, sale)), Stop(outcome)
@@ -115,6 +119,20 @@ def words(following: Stop | GoOn) -> str | None:
 def stage_of(call: Call) -> Stage:
     """Give the stage that a call belongs to."""
     return Stage.POST if call.sells else Stage.PING
+
+
+def _with_bid(row: LeadRow, bid: Bid) -> LeadRow:
+    """Give a lead as it stands after its bid is written down."""
+    return replace(
+        row,
+        state=State.BID,
+        changed_ms=row.now_ms,
+        token=bid.token,
+        price_quoted=bid.price,
+        duration_s=bid.duration_s,
+        last_code=None,
+        last_reason=None,
+    )
 
 
 def _bid_columns(bid: Bid) -> dict[str, Any]:

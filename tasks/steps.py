@@ -43,22 +43,27 @@ LEDGER_AWAY_S: Final = 1.0
 LEDGER_PATIENCE_S: Final = 60.0
 
 
-def take(services: Services, call: Call, lead_id: str, *, redelivered: bool = False) -> Next:
-    """Take a step of a lead. `redelivered`: the broker may have handed this message to a worker that died.
+def take(
+    services: Services, call: Call, lead_id: str, *, redelivered: bool = False, seen: LeadRow | None = None
+) -> Next:
+    """Take a step of a lead.
+
+    `redelivered`: the broker may have handed this message to a worker that died. `seen`: the lead as this thread left
+    it a moment ago; whether it still stands so, the claim finds out.
 
     Raises:
         Exception: a fault of ours; the lead is where the last committed move left it.
     """
     try:
-        return _take(services, call, lead_id, redelivered=redelivered)
+        return _take(services, call, lead_id, redelivered=redelivered, seen=seen)
     except LedgerError:
         # Nothing that this step did is lost: it is found where its last commit left it, by this message or the sweep.
         return Later(LEDGER_AWAY_S)
 
 
-def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool) -> Next:
+def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool, seen: LeadRow | None) -> Next:
     services.measures.stepped(call)
-    row = services.ledger.lead(lead_id)
+    row = seen or services.ledger.lead(lead_id)
     if row is None or row.state.final:
         return Stop()
     if call is Call.PING and row.state is State.BID:

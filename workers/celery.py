@@ -74,6 +74,11 @@ class PingPost(Celery):
         """What a step needs."""
         return self.wiring.services
 
+    @property
+    def posts_at_once(self) -> bool:
+        """Whether a worker that has a bid goes straight on to the post (`tasks.carrying`)."""
+        return self.settings.post_by == "ping"
+
     def send_task(self, *arguments: Any, **options: Any) -> Any:
         """Publish a task. A broker under alarm takes what is sent and confirms nothing: nobody waits for ever."""
         options.setdefault("confirm_timeout", CONFIRM_S)

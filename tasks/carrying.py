@@ -1,0 +1,98 @@
+"""The link from a ping to its post, carried on by the worker that pinged: no message, no wait in a queue.
+
+Celery publishes the next link of a chain when a task has succeeded. Where `PINGPOST_POST_BY` says so, the thread that
+ran the ping takes that link instead and runs it as what it is: a task with its own id, its own events, its own place
+among those that a worker is at, and its own retries, which the broker carries. The ping's message is acknowledged when
+the post is over: should the worker die, the broker repeats it, and the ledger knows how far the lead had come.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from celery.worker import state as worker
+from kombu import Queue
+
+from tasks.ledger import LeadRow
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A task that was to be published: what it is called by, and Celery's options for it."""
+
+    task: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def message(self) -> Letter:
+        """Give what the broker would have handed out."""
+        made = self.task.app.amqp.create_task_message(
+            self.options["task_id"],
+            self.task.name,
+            self.args,
+            self.kwargs,
+            root_id=self.options.get("root_id"),
+            parent_id=self.options.get("parent_id"),
+            ignore_result=self.task.ignore_result,
+        )
+        queue: Queue = self.task.app.amqp.queues[self.task.app.conf.task_routes[self.task.name]["queue"]]
+        place = {"exchange": queue.exchange.name, "routing_key": queue.routing_key, "redelivered": False}
+        return Letter(made.headers, made.body, made.properties, place)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a request reads of a message. Nobody waits for its acknowledgement."""
+
+    headers: dict[str, Any]
+    body: tuple[Any, ...]
+    properties: dict[str, Any]
+    delivery_info: dict[str, Any]
+
+
+class Hand(threading.local):
+    """What a worker's thread carries from one task to the next.
+
+    `by`: the task that runs and whose link may be taken; None: nobody's. `row`: the lead as that task left it.
+    """
+
+    by: str | None
+    link: Link | None
+    row: LeadRow | None
+
+    def __init__(self) -> None:
+        self.open(None)
+
+    def takes(self, task: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> bool:
+        """Take a task that is being published, if it is the next link and can be run here and now.
+
+        A worker that is leaving begins nothing, and one whose posts an operator has slowed down (`celery control
+        rate_limit`) leaves them to its queue.
+        """
+        if self.by is None or task.name == self.by or options.get("countdown") or options.get("eta"):
+            return False
+        if task.rate_limit or worker.should_stop is not None or worker.should_terminate is not None:
+            return False
+        self.link = Link(task, tuple(args or ()), kwargs or {}, options)
+        return True
+
+    def open(self, by: str | None) -> None:
+        """Begin anew: `by` runs now."""
+        self.by, self.link, self.row = by, None, None
+
+    def let_go(self) -> Link | None:
+        """Give what was taken; from here on, nothing is."""
+        link, self.link, self.by = self.link, None, None
+        return link
+
+    def seen(self, lead_id: str) -> LeadRow | None:
+        """Give a lead as the task before this one left it, once."""
+        row, self.row = self.row, None
+        return row if row is not None and row.lead_id == lead_id else None
+
+
+hand = Hand()
