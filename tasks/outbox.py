@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
     if untold is None:
         return
     try:
-        _tell(services, untold)
+        _tell(services, untold, services.ledger.mark_told_soon)
     except (*BROKER_AWAY, LedgerError, ExchangeRefuses) as away:
         log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
         _remember_the_line(services, lead_id)
@@ -46,15 +46,15 @@ def tell_again(services: Services, untold: Untold) -> None:
     if not untold.logged:
         log_outcome(untold.outcome)
         _remember_the_line(services, untold.lead_id)
-    _tell(services, untold)
+    _tell(services, untold, services.ledger.mark_told)
 
 
-def _tell(services: Services, untold: Untold) -> None:
+def _tell(services: Services, untold: Untold, mark: Callable[[Untold], None]) -> None:
     """Tell one outcome to the exchange and to all who wait for it, then mark it told."""
     now, began = from_ms(untold.now_ms), services.monotonic()
     _tell_all(services, untold, now)
     took_s = services.monotonic() - began  # a broker that stands still takes what it is sent, and hands it on later
-    services.ledger.mark_told(untold)
+    mark(untold)
     if untold.first:
         whole_s = (untold.now_ms - untold.received_ms) / 1000 + took_s
         services.measures.told(Status(untold.outcome["status"]), whole_s, untold.buyer_ms / 1000)

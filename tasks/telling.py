@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from amqp.exceptions import MessageNacked
+from amqp import Message
 from kombu import Connection, Exchange
 from kombu.exceptions import OperationalError
 from kombu.pools import producers
@@ -17,10 +17,10 @@ from redis.exceptions import ResponseError
 from tasks.absence import Absence
 from tasks.away import why_broker_away
 from tasks.ledger.rows import Reply, storable
+from tasks.publishing import CONFIRM_S, Letter, Publisher
 
 EXCHANGE: Final = "outcomes"
 LIST_LIFE_S: Final = 3600
-CONFIRM_S: Final = 5
 # Publishing is tried again at once, and only shortly: what is not told stays in the ledger, and the sweep tells it.
 _RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 
@@ -47,11 +47,66 @@ class Teller(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let connections go; who tells later opens new ones."""
+        ...
 
-class BrokerTeller:
-    """Tells over kombu, and over plain lists on Redis. Safe under threads."""
 
-    def __init__(self, connection: Connection, lists: Redis | None, broker: Absence) -> None:
+class AmqpTeller:
+    """Tells over AMQP: everybody in one go, together with what other threads tell. Safe under threads."""
+
+    def __init__(self, publisher: Publisher, broker: Absence) -> None:
+        self._publisher = publisher
+        self._broker = broker
+
+    def tell(
+        self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
+    ) -> None:
+        """See `Teller.tell`."""
+        ways = {replayed} | {replayed or reply.replayed for reply in replies}
+        bodies = {again: _encode(aged(outcome, now, replayed=again)).encode() for again in ways}
+        letters = [_letter(bodies[replayed], outcome, EXCHANGE, f"outcome.{outcome['status']}")]
+        letters += [
+            _letter(bodies[replayed or reply.replayed], outcome, "", reply.address, reply.correlation_id)
+            for reply in replies
+            if reply.medium == "queue"  # what came by a list had another broker
+        ]
+        with self._broker.watch(why_broker_away):
+            taken = self._publisher.publish(letters)
+        if not taken[0]:
+            raise ExchangeRefuses("a queue that is bound to `outcomes` is full")
+        if not all(taken):
+            raise AddressRefuses("reply_to is a full queue")
+
+    def close(self) -> None:
+        """See `Teller.close`."""
+        self._publisher.close()
+
+
+def declare(channel: Any) -> None:
+    """Declare the exchange of outcomes: what is published before it is there breaks the channel."""
+    Exchange(EXCHANGE, type="topic", durable=True)(channel).declare()
+
+
+def _letter(
+    body: bytes, outcome: Mapping[str, Any], exchange: str, to: str, correlation_id: str | None = None
+) -> Letter:
+    correlation = {} if correlation_id is None else {"correlation_id": correlation_id}
+    letter = Message(
+        body,
+        content_type="application/json",
+        content_encoding="utf-8",
+        message_id=outcome["lead_id"],
+        delivery_mode=2,
+        **correlation,
+    )
+    return Letter(letter, exchange, to)
+
+
+class RedisTeller:
+    """Tells over kombu, and over plain lists. Safe under threads."""
+
+    def __init__(self, connection: Connection, lists: Redis, broker: Absence) -> None:
         self._producers = producers[connection]
         self._lists = lists
         self._exchange = Exchange(EXCHANGE, type="topic", durable=True)
@@ -61,14 +116,9 @@ class BrokerTeller:
         self, outcome: Mapping[str, Any], replies: Sequence[Reply], now: datetime, *, replayed: bool = False
     ) -> None:
         """See `Teller.tell`."""
-        refuses: Exception | None = None
+        refuses: AddressRefuses | None = None
         with self._broker.watch(why_broker_away), self._producers.acquire(block=True, timeout=CONFIRM_S) as producer:
-            try:
-                self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
-            except (OperationalError, MessageNacked) as fault:
-                if not _is_nack(fault):
-                    raise
-                refuses = ExchangeRefuses("a queue that is bound to `outcomes` is full")
+            self._publish(producer, aged(outcome, now, replayed=replayed), exchange=self._exchange)
             for reply in replies:
                 message = aged(outcome, now, replayed=reply.replayed or replayed)
                 try:
@@ -76,12 +126,16 @@ class BrokerTeller:
                         self._push(reply.address, message)
                     else:
                         self._publish(producer, message, reply=reply)
-                except (ResponseError, OperationalError, MessageNacked) as fault:
+                except (ResponseError, OperationalError) as fault:
                     if (why := _why_refused(fault)) is None:
                         raise
-                    refuses = refuses or AddressRefuses(why)
+                    refuses = AddressRefuses(why)
         if refuses is not None:
             raise refuses
+
+    def close(self) -> None:
+        """See `Teller.close`. kombu's pool of producers is the process's."""
+        self._lists.close()
 
     def _publish(
         self, producer: Any, message: Mapping[str, Any], *, exchange: Exchange | None = None, reply: Reply | None = None
@@ -98,28 +152,18 @@ class BrokerTeller:
             declare=[exchange] if exchange else [],
             retry=True,
             retry_policy=_RETRY,
-            confirm_timeout=CONFIRM_S,
         )
-        if reply and self._lists is not None:
+        if reply:
             self._lists.expire(reply.address, LIST_LIFE_S)
 
     def _push(self, address: str, message: Mapping[str, Any]) -> None:
-        if self._lists is None:
-            return
         # Not in one go: a key of another kind refuses the outcome, and must not be given an end by what follows it.
         self._lists.lpush(address, _encode(message))
         self._lists.expire(address, LIST_LIFE_S)
 
 
-def _is_nack(fault: BaseException) -> bool:
-    """Whether RabbitMQ has a queue that refuses the message. kombu, which tries again, wraps the error."""
-    return isinstance(fault, MessageNacked) or isinstance(fault.__cause__, MessageNacked)
-
-
 def _why_refused(fault: Exception) -> str | None:
     """Say why an address takes nothing though the broker is well; None: the broker is away."""
-    if _is_nack(fault):
-        return "reply_to is a full queue"
     words = str(fault)  # redis-py puts the command before the server's words, kombu wraps them
     if "WRONGTYPE Operation" in words:
         return "reply_to is no list"

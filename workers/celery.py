@@ -227,6 +227,11 @@ def _worker_is_ready(sender: Any, **_: Any) -> None:
     log.info("worker.ready", worker=sender.hostname, queues=sorted(queue.name for queue in sender.task_consumer.queues))
 
 
+@signals.worker_shutdown.connect
+def _the_worker_ends(**_: Any) -> None:
+    app.wiring.close()
+
+
 @signals.heartbeat_sent.connect
 def _worker_is_alive(sender: Any, **_: Any) -> None:
     health.touch(app.settings.data, f"worker-{sender.eventer.hostname}")

@@ -15,6 +15,7 @@ from amqp.exceptions import MessageNacked
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tasks.publishing import ConfirmedChannel
 from workers.broker import hang_up
 from workers.places import for_redis_py
 from workers.topology import LEADS, is_redis, leads
@@ -61,19 +62,16 @@ class AmqpSender:
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url
         self._connection: Any = None
-        self._channel: Any = None
-        self._last = 0
-        self._open: dict[int, None] = {}
-        self._refused = False
+        self._channel: ConfirmedChannel | None = None
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """See `Sender.send`."""
-        if self._channel is None:
-            self._connect()
+        channel = self._channel or self._connect()
         for start in range(0, len(parcels), WINDOW):
             for parcel in parcels[start : start + WINDOW]:
-                self._publish(parcel)
-            self._wait()
+                channel.publish(_message(parcel), exchange="", routing_key=LEADS)
+            if channel.wait(CONFIRM_S):
+                raise MessageNacked
 
     def drop(self) -> None:
         """See `Sender.drop`."""
@@ -81,53 +79,27 @@ class AmqpSender:
         if connection is not None:
             hang_up(connection)
 
-    def _connect(self) -> None:
+    def _connect(self) -> ConfirmedChannel:
         connection = connect_to(self._broker_url, transport_options={"connect_timeout": CONNECT_S})
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         self._connection = connection
-        channel = connection.channel()
-        leads(channel).declare()  # what cannot be routed is confirmed, and dropped
-        channel.confirm_select()
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        self._last, self._open, self._refused = 0, {}, False
+        channel = ConfirmedChannel(connection)
+        leads(channel.channel).declare()  # what cannot be routed is confirmed, and dropped
         self._channel = channel
+        return channel
 
-    def _publish(self, parcel: Parcel) -> None:
-        given = {"reply_to": parcel.reply_to, "correlation_id": parcel.correlation_id}
-        message = Message(
-            parcel.body,
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_mode=2,
-            message_id=parcel.message_id,
-            timestamp=math.ceil(time.time()),  # whole seconds: rounded so that no lead loses of its time
-            **{name: value for name, value in given.items() if value is not None},
-        )
-        self._last += 1
-        self._open[self._last] = None
-        self._channel.basic_publish(message, exchange="", routing_key=LEADS)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + CONFIRM_S
-        while self._open:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError("the broker does not confirm")
-            self._connection.drain_events(timeout=left_s)
-        if self._refused:
-            self._refused = False
-            raise MessageNacked
-
-    def _on_ack(self, tag: int, multiple: bool) -> None:
-        if multiple:
-            self._open = {number: None for number in self._open if number > tag}
-        else:
-            self._open.pop(tag, None)
-
-    def _on_nack(self, tag: int, multiple: bool) -> None:
-        self._refused = True
-        self._on_ack(tag, multiple)
+def _message(parcel: Parcel) -> Message:
+    given = {"reply_to": parcel.reply_to, "correlation_id": parcel.correlation_id}
+    return Message(
+        parcel.body,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_mode=2,
+        message_id=parcel.message_id,
+        timestamp=math.ceil(time.time()),  # whole seconds: rounded so that no lead loses of its time
+        **{name: value for name, value in given.items() if value is not None},
+    )
 
 
 class RedisSender:

@@ -29,12 +29,12 @@ from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import Ledger
 from tasks.sell import first_call
 from tasks.services import Rules, Services
-from tasks.telling import BrokerTeller
+from tasks.telling import Teller
 from workers.metrics import Counts
-from workers.places import Places, for_redis_py, is_store, resolve
+from workers.places import Places, for_redis_py, resolve
 from workers.schedule import SCHEDULE
 from workers.settings import PREFIX, Settings, SettingsError
-from workers.transport import connect_to, transport_options
+from workers.tellers import open_teller
 
 T = TypeVar("T")
 
@@ -49,6 +49,12 @@ class Wiring:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    def close(self) -> None:
+        """Write what is still to be written, and let go what was opened."""
+        for name in ("teller", "ledger", "buyer"):
+            if name in vars(self):
+                getattr(self, name).close()
 
     @cached_property
     def places(self) -> Places:
@@ -118,17 +124,9 @@ class Wiring:
         return Absence("broker")
 
     @cached_property
-    def teller(self) -> BrokerTeller:
+    def teller(self) -> Teller:
         """Where outcomes are told."""
-        broker_url = self.places.broker_url
-        options = transport_options(broker_url, self.settings.concurrency)
-        connection = connect_to(broker_url, transport_options=options)
-        lists = None
-        if is_store(broker_url):
-            lists = Redis.from_url(
-                for_redis_py(broker_url), socket_timeout=5, socket_connect_timeout=1, retry=_ONCE_MORE
-            )
-        return BrokerTeller(connection, lists, self.broker)
+        return open_teller(self.places.broker_url, self.broker, self.settings.concurrency)
 
     @cached_property
     def buyer(self) -> HttpBuyer:

@@ -1,26 +1,27 @@
 """Group commit: the writes of a process's threads share transactions, so that one flush to disk serves them all.
 
-Whoever finds nobody committing commits everything that has been handed in, and then calls the first of those who came
-meanwhile to do the same; each of the others is woken as soon as its own write is done. No thread of its own, no delay
-when nobody else writes.
+Whoever finds nobody committing commits everything that has been handed in (`tasks.together`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from tasks.ledger.engine import open_writer
+from tasks.together import Together, Turn
 
 T = TypeVar("T")
 LARGEST_GROUP = 64
 TRIES = 3
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # PostgreSQL ended the transaction in favour of another
+
+
+_Write = Turn[Callable[[Connection], Any], Any]
 
 
 class _Stage(Enum):
@@ -29,20 +30,6 @@ class _Stage(Enum):
     BEGIN = auto()  # no statement of a write has run
     WORK = auto()  # nothing was committed
     COMMIT = auto()  # nobody knows whether it was
-
-
-class _Write(Generic[T]):
-    """One piece of work on its way into a transaction, then its result or its error."""
-
-    def __init__(self, work: Callable[[Connection], T]) -> None:
-        self.work = work
-        self.called = threading.Event()  # when it is done, or when its thread is to commit the next group
-        self.done = False
-        self.result: T | None = None
-        self.error: BaseException | None = None
-
-    def end(self, result: T | None = None, error: BaseException | None = None) -> None:
-        self.result, self.error, self.done = result, error, True
 
 
 class GroupCommit:
@@ -54,9 +41,7 @@ class GroupCommit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
-        self._door = threading.Lock()
-        self._waiting: list[_Write[Any]] = []
-        self._busy = False  # somebody commits, or is called to; while nobody does, nobody waits
+        self._together: Together[Callable[[Connection], Any], Any] = Together(self._commit, LARGEST_GROUP)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction and return its result once that is committed.
@@ -67,60 +52,26 @@ class GroupCommit:
             SQLAlchemyError: nothing of this write was committed; or, where the connection was lost in the commit
                 itself, nobody knows.
         """
-        mine = _Write(work)
-        with self._door:
-            self._waiting.append(mine)
-            first, self._busy = not self._busy, True
-        if not first:
-            self._wait(mine)
-        if not mine.done:
-            self._lead()
-        if mine.error is not None:
-            raise mine.error
-        return mine.result  # type: ignore[return-value]  # without an error there is a result
+        result: T = self._together.run(work)
+        return result
+
+    def soon(self, work: Callable[[Connection], object]) -> None:
+        """Run `work` as `write` does, with the next write or in a moment. Nobody hears what comes of it."""
+        self._together.soon(work)
 
     def close(self) -> None:
-        """Let the connection go. A later write opens a new one."""
+        """Write what nobody waits for, and let the connection go. A later write opens a new one."""
+        self._together.flush()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             # Not back into the pool: it waits for nobody, and whatever failed on it may still be open.
             connection.invalidate()
             connection.close()
 
-    def _wait(self, mine: _Write[Any]) -> None:
-        try:
-            mine.called.wait()
-        except BaseException:
-            # Ctrl-C. Whoever leaves must not take the others' turn along.
-            with self._door:
-                if mine in self._waiting:
-                    self._waiting.remove(mine)
-                    if mine.called.is_set():
-                        self._call_next()
-            raise
-
-    def _lead(self) -> None:
-        with self._door:
-            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-        try:
-            self._commit(group)
-        except BaseException as fault:  # Ctrl-C in the midst of it: nobody may wait for ever
-            for write in group:
-                if not write.done:
-                    write.end(error=fault)
-            raise
-        finally:
-            with self._door:
-                self._call_next()
-            for write in group:
-                write.called.set()
-
-    def _call_next(self) -> None:
-        self._busy = bool(self._waiting)
-        if self._busy:
-            self._waiting[0].called.set()
-
-    def _commit(self, group: list[_Write[Any]]) -> None:
+    def _commit(self, group: Sequence[_Write]) -> None:
         for _ in range(TRIES):
             stage, fault = self._transact(group)
             if fault is None:
@@ -135,7 +86,7 @@ class GroupCommit:
         for write in group:
             write.end(error=fault)
 
-    def _transact(self, group: list[_Write[Any]]) -> tuple[_Stage, Exception | None]:
+    def _transact(self, group: Sequence[_Write]) -> tuple[_Stage, Exception | None]:
         stage = _Stage.BEGIN
         try:
             if self._connection is None or self._connection.closed:
@@ -143,14 +94,14 @@ class GroupCommit:
             connection = self._connection
             with connection.begin() as transaction:
                 stage = _Stage.WORK
-                results = [write.work(connection) for write in group]
+                results = [write.item(connection) for write in group]
                 stage = _Stage.COMMIT
                 _end(connection, transaction)
         except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
-            self.close()
+            self._hang_up()
             return stage, fault
         except BaseException:
-            self.close()
+            self._hang_up()
             raise
         for write, result in zip(group, results, strict=True):
             write.end(result)

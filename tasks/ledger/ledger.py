@@ -57,7 +57,7 @@ class Ledger:
         return cls(open_engine(url))
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Write what is still to be written, and let the connections go."""
         self._commit.close()
         self.engine.dispose()
 
@@ -151,6 +151,10 @@ class Ledger:
     def mark_told(self, told: Untold) -> None:
         """Remember that an outcome was told."""
         self.write(lambda connection: outbox.mark_told(connection, told))
+
+    def mark_told_soon(self, told: Untold) -> None:
+        """Remember it in a moment, at no cost of its own. Should that fail, the outcome is told once more."""
+        self._commit.soon(lambda connection: outbox.mark_told(connection, told))
 
     def mark_logged(self, lead_id: str) -> None:
         """Remember that an outcome is in the log (`outbox.mark_logged`)."""

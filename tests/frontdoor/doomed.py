@@ -15,11 +15,13 @@ from typing import Any
 
 import structlog
 
+from tasks.absence import Absence
 from tasks.buyers.registry import load_protocol
 from tasks.ledger import Ledger
-from tests.frontdoor.house import DEFAULTS, open_teller, route
+from tests.frontdoor.house import DEFAULTS, route
 from workers.intake import Intake, Reader, Receiver, open_source
 from workers.places import is_store
+from workers.tellers import open_teller
 
 
 def die(*_: Any) -> None:
@@ -47,7 +49,7 @@ def main(broker_url: str, ledger_url: str, moment: str) -> None:
         source.take = after(source.take)
     reader = Reader(load_protocol(), DEFAULTS, route, test=False, keeps_keys=is_store(broker_url))
     start = die if moment == "start" else print
-    receiver = Receiver(reader, Ledger.open(ledger_url), open_teller(broker_url), start)
+    receiver = Receiver(reader, Ledger.open(ledger_url), open_teller(broker_url, Absence("broker"), 4), start)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     Intake(source, receiver).run(stop)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import kombu
-import redis
 from structlog.testing import capture_logs
 
 from tasks.absence import Absence
@@ -17,12 +16,11 @@ from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import Defaults
 from tasks.ledger import Ledger
-from tasks.telling import BrokerTeller
 from tests.servers.need import wait_until
 from workers.intake import Intake, Reader, Receiver, Source, open_source
 from workers.intake.loop import LEADS, Events, Growing, Receives
-from workers.places import for_redis_py, is_store
-from workers.transport import transport_options
+from workers.places import is_store
+from workers.tellers import open_teller
 
 DEFAULTS = Defaults(flow=Flow.PING_POST, deadline_s=20.0, subid="", test_mode=False)
 FAST = Growing(first_s=0.02, most_s=0.1)
@@ -40,12 +38,6 @@ def route(offered: Lead) -> tuple[Call, Money | None]:
     if offered.flow is Flow.ONE_STEP:
         return Call.ONE_STEP, None
     return (Call.DIRECT_POST, offered.price) if offered.flow is Flow.DIRECT_POST else (Call.PING, None)
-
-
-def open_teller(url: str) -> BrokerTeller:
-    """A teller as in production."""
-    lists = redis.Redis.from_url(for_redis_py(url)) if is_store(url) else None
-    return BrokerTeller(kombu.Connection(url, transport_options=transport_options(url, 4)), lists, Absence("broker"))
 
 
 class Door:
@@ -94,8 +86,12 @@ class FrontDoor(Door):
         reader = Reader(protocol, DEFAULTS, route, test=test, keeps_keys=is_store(url))
         begin = start or (lambda lead_id, call: self.started.append((lead_id, call)))
         self.source = source or open_source(url)
-        self.receiver = Receiver(reader, ledger, open_teller(url), begin)
+        self.receiver = Receiver(reader, ledger, open_teller(url, Absence("broker"), 4), begin)
         super().__init__(self.source, self.receiver, ledger)
+
+    def close(self) -> None:
+        super().close()
+        self.receiver.teller.close()
 
     def outcome_lines(self) -> list[dict[str, Any]]:
         return [dict(line) for line in self.lines if line["event"] == "lead.outcome"]

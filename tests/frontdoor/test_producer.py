@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from tasks.absence import Absence
 from tasks.ledger import Reply
-from tests.frontdoor.house import lead, open_teller
+from tests.frontdoor.house import lead
 from tests.frontdoor.wire import AmqpWire, RedisWire, Wire
 from workers.intake import open_source
 from workers.intake.message import Message
 from workers.producer import BrokerAway, Producer, ProducerClosed
+from workers.tellers import open_teller
 
 
 def sold(_given: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +36,7 @@ class Responder:
         self.seen: list[dict[str, Any]] = []
         self._answer = answer
         self._source = open_source(url)
-        self._teller = open_teller(url)
+        self._teller = open_teller(url, Absence("broker"), 4)
         self._stop = threading.Event()
         self._source.open()
         self._thread = threading.Thread(target=self._run)
@@ -63,6 +65,7 @@ class Responder:
         self._stop.set()
         self._thread.join(ENOUGH_S)
         self._source.close()
+        self._teller.close()
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def grouped(commit: GroupCommit, works: list[Callable[[Connection], str]]) -> li
     threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(works))]
     for count, thread in enumerate(threads, 1):
         thread.start()
-        assert wait_until(lambda count=count: len(commit._waiting) == count, within_s=30, every_s=0.001)
+        assert wait_until(lambda count=count: len(commit._together._waiting) == count, within_s=30, every_s=0.001)
     go.set()
     for thread in (holder, *threads):
         thread.join(30)

@@ -318,6 +318,8 @@ class ModelLedger:
     def mark_told(self, told: Untold) -> None:
         self._transact("mark_told", lambda: self._mark_told(told))
 
+    mark_told_soon = mark_told  # soon enough: whatever comes between the two may come before both
+
     def _mark_told(self, told: Untold) -> None:
         row = self.rows[told.lead_id]
         row.told = row.logged = True

@@ -1,0 +1,147 @@
+"""Publishing over AMQP: many messages, then one wait for all their confirmations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from amqp import Message
+from kombu import Connection
+
+from tasks.away import BROKER_AWAY
+from tasks.together import Together, Turn
+
+CONFIRM_S: Final = 5.0
+LARGEST_GROUP: Final = 64
+
+
+class ConfirmedChannel:
+    """A channel on which nothing is waited for until all is sent. Not safe under threads."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Open it on a kombu connection that is established, and does not confirm each message itself."""
+        self._connection = connection
+        self.channel: Any = connection.channel()
+        self.channel.confirm_select()
+        self.channel.events["basic_ack"].add(self._on_ack)
+        self.channel.events["basic_nack"].add(self._on_nack)
+        self._last = 0
+        self._open: dict[int, None] = {}
+        self._refused: set[int] = set()
+
+    def publish(self, message: Message, *, exchange: str, routing_key: str) -> int:
+        """Send a message, and give its number."""
+        self._last += 1
+        self._open[self._last] = None
+        self.channel.basic_publish(message, exchange=exchange, routing_key=routing_key)
+        return self._last
+
+    def wait(self, within_s: float) -> set[int]:
+        """Wait until the broker has answered for all; gives the numbers of those that it refuses.
+
+        Raises:
+            BROKER_AWAY: any of them may have been published.
+        """
+        deadline = time.monotonic() + within_s
+        while self._open:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError("the broker does not confirm")
+            self._connection.drain_events(timeout=left_s)
+        refused, self._refused = self._refused, set()
+        return refused
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        if multiple:
+            self._open = {number: None for number in self._open if number > tag}
+        else:
+            self._open.pop(tag, None)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused |= {number for number in self._open if number <= tag} if multiple else {tag}
+        self._on_ack(tag, multiple)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, and where it goes."""
+
+    message: Message = field(repr=False)
+    exchange: str
+    routing_key: str
+
+
+class Publisher:
+    """Publishes what threads hand in over one connection, many at once. Safe under threads.
+
+    `connect` gives an established connection that confirms nothing by itself; `prepare` is handed its channel.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        prepare: Callable[[Any], object],
+        hang_up: Callable[[Connection], object],
+    ) -> None:
+        self._connect, self._prepare, self._hang_up = connect, prepare, hang_up
+        self._together: Together[Sequence[Letter], list[bool]] = Together(self._publish, LARGEST_GROUP)
+        self._connection: Connection | None = None
+        self._channel: ConfirmedChannel | None = None
+
+    def publish(self, letters: Sequence[Letter]) -> list[bool]:
+        """Publish; returns when the broker has them. Gives of each whether it was taken: a full queue may refuse.
+
+        Raises:
+            BROKER_AWAY: any of them may have been published.
+        """
+        taken: list[bool] = self._together.run(letters)
+        return taken
+
+    def close(self) -> None:
+        """Let the connection go; a later message opens a new one. Never raises."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            self._hang_up(connection)
+
+    def _publish(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
+        try:
+            self._send(group)
+        except TimeoutError:
+            raise
+        except BROKER_AWAY:
+            # It may have closed an idle connection: once more, over a new one.
+            self._send_again(group)
+        except Exception:
+            if len(group) == 1:
+                raise
+            self._send_again(group)
+
+    def _send_again(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
+        """Send each alone: what the broker closes a channel for, or nobody can write, is one's own."""
+        for turn in group:
+            try:
+                self._send([turn])
+            except Exception as fault:  # noqa: BLE001 - raised in the thread that asked
+                turn.end(error=fault)
+
+    def _send(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
+        try:
+            channel = self._channel or self._open()
+            numbers = [
+                [channel.publish(it.message, exchange=it.exchange, routing_key=it.routing_key) for it in turn.item]
+                for turn in group
+            ]
+            refused = channel.wait(CONFIRM_S)
+        except BaseException:
+            self.close()
+            raise
+        for turn, its in zip(group, numbers, strict=True):
+            turn.end([number not in refused for number in its])
+
+    def _open(self) -> ConfirmedChannel:
+        self._connection = self._connect()
+        self._channel = ConfirmedChannel(self._connection)
+        self._prepare(self._channel.channel)
+        return self._channel
