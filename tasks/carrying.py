@@ -11,12 +11,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from celery.worker import state as worker
 from kombu import Queue
 
 from tasks.ledger import LeadRow
+
+# Who publishes with this for `Hand.by` gets its message back instead.
+ANYBODY: Final = "anybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Link:
             self.kwargs,
             root_id=self.options.get("root_id"),
             parent_id=self.options.get("parent_id"),
+            chain=self.options.get("chain"),
             ignore_result=self.task.ignore_result,
         )
         queue: Queue = self.task.app.amqp.queues[self.task.app.conf.task_routes[self.task.name]["queue"]]
@@ -75,6 +79,9 @@ class Hand(threading.local):
         """
         if self.by is None or task.name == self.by or options.get("countdown") or options.get("eta"):
             return False
+        if self.by == ANYBODY:
+            self.link = Link(task, tuple(args or ()), kwargs or {}, options)
+            return True
         if task.rate_limit or worker.should_stop is not None or worker.should_terminate is not None:
             return False
         self.link = Link(task, tuple(args or ()), kwargs or {}, options)

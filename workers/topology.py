@@ -81,6 +81,12 @@ def task_queues(queue_type: QueueType) -> tuple[Queue, ...]:
     )
 
 
+def declare_tasks(channel: Any, queue_type: QueueType) -> None:
+    """Declare the queues of Celery's workers, before something is published to them."""
+    for queue in task_queues(queue_type):
+        queue(channel).declare()
+
+
 def is_redis(broker_url: str) -> bool:
     """Whether a broker is Redis or Valkey."""
     return broker_url.partition(":")[0].lower() in ("redis", "rediss", "redis+socket", "valkey", "valkeys")

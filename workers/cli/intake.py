@@ -14,7 +14,6 @@ import structlog
 
 from tasks.absence import Absence
 from tasks.core.protocol import Call
-from tasks.sell import sale_of
 from workers import health
 from workers.intake import CallReceiver, Intake, Reader, Receiver, open_source
 from workers.intake.callreports import STAGE
@@ -23,7 +22,9 @@ from workers.metrics import State, broker_of, ledger_of, serve, store_of
 from workers.places import is_store
 from workers.services import Wiring
 from workers.settings import SettingsError, load
-from workers.topology import CALLS_INBOX
+from workers.starting import Starter, start_one
+from workers.tellers import open_publisher
+from workers.topology import CALLS_INBOX, declare_tasks
 from workers.transport import connect_to, impatient
 
 log = structlog.stdlib.get_logger()
@@ -106,7 +107,8 @@ def _compose(wiring: Wiring) -> Intake:
         test=wiring.settings.test_mode,
         keeps_keys=is_store(wiring.places.broker_url),
     )
-    receiver = Receiver(reader, wiring.ledger, wiring.teller, start=_start, measures=wiring.counts)
+    start, started = _starting(wiring)
+    receiver = Receiver(reader, wiring.ledger, wiring.teller, start, started, measures=wiring.counts)
     source = open_source(wiring.places.broker_url)
     return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"), broker=wiring.broker)
 
@@ -123,5 +125,12 @@ def _state(wiring: Wiring) -> State:
     )
 
 
-def _start(lead_id: str, call: Call) -> None:
-    sale_of(lead_id, call).apply_async()
+def _starting(wiring: Wiring) -> tuple[Callable[[str, Call], object], Callable[[], object]]:
+    """Give what starts a lead, and what makes sure of all that were."""
+    url = wiring.places.broker_url
+    if is_store(url):
+        return start_one, lambda: None
+    starter = Starter(
+        open_publisher(url, lambda channel: declare_tasks(channel, wiring.settings.queue_type)), wiring.broker
+    )
+    return starter, starter.flush

@@ -43,13 +43,14 @@ def _now() -> datetime:
 class Receiver:
     """Receives batches, whichever broker they come from. Used by one thread.
 
-    `start` publishes a lead's chain from a call on, and returns when the broker has it.
+    `start` publishes a lead's chain from a call on; when `started` returns, the broker has all of a batch.
     """
 
     reader: Reader
     ledger: Ledger
     teller: Teller
     start: Callable[[str, Call], object]
+    started: Callable[[], object] = lambda: None
     now: Callable[[], datetime] = _now
     measures: Measures = UNMEASURED
 
@@ -73,6 +74,7 @@ class Receiver:
         receipts = iter(write(arrivals, self.ledger.accept, stage=STAGE, what="a lead"))
         decisions = [self._decide(r, next(receipts)) if isinstance(r, Arrival) else r for r in readings]
         ends = [decision if isinstance(decision, Unfit) else self._act(decision) for decision in decisions]
+        self.started()
         return [(message, unfit) for message, unfit in zip(batch, ends, strict=True) if unfit]
 
     def _read(self, message: Message) -> Arrival | Broken | Unfit:
