@@ -55,12 +55,13 @@ class Together(Generic[T, R]):
     """Does what threads hand in, many at once. Safe under threads.
 
     `do` is handed up to `largest` turns in their order, never by two threads at a time, and ends each of them. What it
-    raises is the error of those that it has not ended.
+    raises is the error of those that it has not ended. What nobody waits for waits `soon_s` for company.
     """
 
-    def __init__(self, do: Callable[[Sequence[Turn[T, R]]], None], largest: int) -> None:
+    def __init__(self, do: Callable[[Sequence[Turn[T, R]]], None], largest: int, *, soon_s: float = SOON_S) -> None:
         self._do = do
         self._largest = largest
+        self._soon_s = soon_s
         self._door = threading.Lock()
         self._waiting: list[Turn[T, R]] = []
         self._later: list[Turn[T, R]] = []
@@ -86,7 +87,7 @@ class Together(Generic[T, R]):
         return mine.result
 
     def soon(self, item: T) -> None:
-        """Have one thing done with the next ones, or in a moment. Nobody hears what comes of it."""
+        """Have one thing done before the next ones, or in a moment. Nobody hears what comes of it."""
         with self._door:
             self._later.append(Turn(item))
             if self._last is None:
@@ -101,12 +102,12 @@ class Together(Generic[T, R]):
             if first:
                 self._lead()
             else:
-                time.sleep(SOON_S / 10)
+                time.sleep(self._soon_s / 10)
 
     def _do_later(self) -> None:
         """End when there is nothing more to do: the next thing has a thread of its own."""
         while True:
-            time.sleep(SOON_S)
+            time.sleep(self._soon_s)
             self.flush()
             with self._door:
                 if not self._later:

@@ -52,6 +52,8 @@ class Wiring:
 
     def close(self) -> None:
         """Write what is still to be written, and let go what was opened."""
+        if "gates" in vars(self):
+            self.gates.flush()
         for name in ("teller", "ledger", "buyer"):
             if name in vars(self):
                 getattr(self, name).close()

@@ -24,7 +24,7 @@ from tasks.core.outcome import rfc3339
 from tasks.gates.local import LocalPace
 from tasks.gates.port import PACE_SCOPE, Admission, Ask, Gate, Go, Heard
 from tasks.gates.register import Register
-from tasks.gates.store import HOLD_MS, LONGEST_RETRY_AFTER_S, SILENT_RUN, Store
+from tasks.gates.store import HOLD_MS, LONGEST_RETRY_AFTER_S, SILENT_RUN, Store, Turned
 from tasks.ledger import GateRow, Reset
 from tasks.ledger.rows import from_ms, to_ms
 
@@ -75,9 +75,19 @@ class SharedGates:
         self._local.heard(go.ticket, heard, wish)
         if self._absence.on:
             return  # the call's place in the store frees itself when its time is over
-        turned = None
+        if heard is Heard.WELL:  # nobody needs to wait until that is known
+            self._store.heard_well(go.ticket, self._tell_the_turn)
+            return
         with suppress(RedisError), self._absence.watch(_why_away):
-            turned = self._store.heard(go.ticket, heard, code=code, reason=reason, retry_after_s=wish)
+            self._tell_the_turn(self._store.heard(go.ticket, heard, code=code, reason=reason, retry_after_s=wish))
+
+    def flush(self) -> None:
+        """Report now what was to be reported in a moment. Never raises."""
+        self._store.flush()
+
+    @staticmethod
+    def _tell_the_turn(turned: Turned | None) -> None:
+        """Write how the buyer's gate turned, where it did."""
         match turned:
             case ("closed", until, why, words):
                 log.warning("gate.closed", scope=PACE_SCOPE, code=why, reason=words, until=_iso(until))

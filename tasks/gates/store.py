@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final, Protocol, cast
 
 from redis import Redis
 
+from tasks.gates.line import Line, Question, Script
 from tasks.gates.port import PACE_SCOPE, Admission, Ask, Closed, Gate, Go, Heard, Probe, Wait
 from tasks.ledger.rows import GateRow, from_ms
 
@@ -77,6 +79,14 @@ class Store(Protocol):
         """Report a call. Gives how the buyer's gate turned, where it did."""
         ...
 
+    def heard_well(self, ticket: str, then: Callable[[Turned | None], None]) -> None:
+        """Report in a moment that a call went well; `then` is handed how the buyer's gate turned. Never raises."""
+        ...
+
+    def flush(self) -> None:
+        """Report now what was to be reported in a moment. Never raises."""
+        ...
+
     def leave(self, lead_id: str) -> None:
         """Give up a lead's place in the waiting room."""
         ...
@@ -129,8 +139,9 @@ class RedisStore:
         self._ceiling = ceiling
         self._now = now_ms
         self._prefix = f"pingpost:{partner_id}:{'test' if test else 'live'}:"
-        self._admit = store.register_script(_script("pace.lua", "admit.lua"))
-        self._heard = store.register_script(_script("pace.lua", "heard.lua"))
+        self._admit = Script(_script("pace.lua", "admit.lua"))
+        self._heard = Script(_script("pace.lua", "heard.lua"))
+        self._line = Line(store)
         self._put = store.register_script(_script("put.lua"))
         self._pace = f"{self._prefix}pace"
         self._flight = f"{self._prefix}flight"
@@ -140,19 +151,9 @@ class RedisStore:
 
     def admit(self, ask: Ask, ticket: str) -> Admission:
         """See `Store.admit`."""
-        answer = self._admit(
-            keys=[self._pace, self._flight, self._room, self._leaving, *map(self._gate, ask.scopes)],
-            args=[
-                self._now(),
-                ticket,
-                ask.lead_id,
-                int(ask.sells),
-                ask.budget_ms,
-                ask.patience_ms,
-                self._ceiling,
-            ],
-        )
-        match answer:
+        keys = (self._pace, self._flight, self._room, self._leaving, *map(self._gate, ask.scopes))
+        told = (ticket, ask.lead_id, int(ask.sells), ask.budget_ms, ask.patience_ms, self._ceiling)
+        match self._line.ask(Question(self._admit, keys, (self._now(), *told))):
             case ["go", began, *probed]:
                 tried = zip(probed[::2], probed[1::2], strict=True)
                 probes = tuple(Probe(ask.scopes[place - 1], _number(code)) for place, code in tried)
@@ -174,20 +175,26 @@ class RedisStore:
         self, ticket: str, heard: Heard, *, code: int | None, reason: str, retry_after_s: float | None
     ) -> Turned | None:
         """See `Store.heard`."""
+        return _turned(self._line.ask(self._report(ticket, heard, code, reason, retry_after_s)))
+
+    def heard_well(self, ticket: str, then: Callable[[Turned | None], None]) -> None:
+        """See `Store.heard_well`."""
+        question = self._report(ticket, Heard.WELL, None, "", None)
+        self._line.tell(replace(question, then=lambda answer: then(_turned(answer))))
+
+    def _report(
+        self, ticket: str, heard: Heard, code: int | None, reason: str, retry_after_s: float | None
+    ) -> Question:
         ticket, _, began = ticket.partition("/")  # one that was given out without the store has no beginning
         jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
         growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
-        answer = self._heard(
-            keys=[self._pace, self._flight],
-            args=[self._now(), ticket, began or 0, heard.value, code or "", reason, growth, wish, self._ceiling],
-        )
-        match answer:
-            case ["closed", until, why, words]:
-                return "closed", int(until), _number(why), words
-            case ["opened", since]:
-                return "opened", int(since), None, ""
-        return None
+        told = (ticket, began or 0, heard.value, code or "", reason, growth, wish, self._ceiling)
+        return Question(self._heard, (self._pace, self._flight), (self._now(), *told))
+
+    def flush(self) -> None:
+        """See `Store.flush`."""
+        self._line.flush()
 
     def leave(self, lead_id: str) -> None:
         """See `Store.leave`."""
@@ -232,6 +239,7 @@ class RedisStore:
 
     def pace(self) -> Gate:
         """See `Store.pace`."""
+        self._line.flush()
         found = cast("Mapping[str, str]", self._store.hgetall(self._pace))
         rate = float(found["rate_now"]) if "rate" in found and "rate_now" in found else self._ceiling
         rate = min(rate, self._ceiling) if self._ceiling else rate
@@ -250,6 +258,7 @@ class RedisStore:
 
     def open_pace(self) -> bool:
         """See `Store.open_pace`."""
+        self._line.flush()
         return bool(self._store.delete(self._pace, self._flight, self._room, self._leaving))
 
     def _gate(self, scope: str) -> str:
@@ -260,6 +269,15 @@ class RedisStore:
             return now
         seconds, microseconds = self._store.time()
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _turned(answer: Any) -> Turned | None:
+    match answer:
+        case ["closed", until, why, words]:
+            return "closed", int(until), _number(why), words
+        case ["opened", since]:
+            return "opened", int(since), None, ""
+    return None
 
 
 def _script(*names: str) -> str:

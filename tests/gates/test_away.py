@@ -88,6 +88,7 @@ def close(gates: SharedGates, until: datetime | None = TOMORROW) -> bool:
 
 def hear(gates: SharedGates, ticket: str, heard: Heard) -> None:
     gates.heard(Go(ticket), heard, code=None, reason="", retry_after_s=None)
+    gates.flush()
 
 
 def test_a_cap_that_is_closed_stays_closed_and_its_leads_are_counted(office: Office):

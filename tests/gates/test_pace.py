@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 
 from tasks.gates import Go, Heard, SharedGates, Wait
 from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, SLOWEST_SOFT, WIDE_PLACES
-from tests.gates.conftest import ask
+from tests.gates.conftest import Shared, ask
+from tests.servers.need import wait_until
 
 SCOPE = "category:16001"
 
@@ -14,6 +15,7 @@ SCOPE = "category:16001"
 def hear(gates: SharedGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
     code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
     gates.heard(ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
+    gates.flush()
 
 
 def go(gates: SharedGates) -> Go:
@@ -282,3 +284,11 @@ def test_an_operator_ends_a_hold_by_hand(shared):
     assert shared.gates().open("buyer", "by hand")
 
     assert isinstance(shared.gates().admit(ask(SCOPE)), Go)
+
+
+def test_a_good_answer_is_known_to_all_in_a_moment_though_nobody_asks(shared: Shared):
+    """Nobody waits until the store has heard of it: it goes with the next question, or by itself."""
+    gates = shared.gates()
+    gates.heard(go(gates), Heard.WELL, code=None, reason="", retry_after_s=None)
+    assert wait_until(lambda: shared.store.hget("pingpost:XYZ:live:pace", "well") is not None, within_s=10)
+    assert shared.store.zcard("pingpost:XYZ:live:flight") == 0

@@ -188,7 +188,9 @@ def hear(shared, heard: Heard, calls: int = 1) -> None:
     for _ in range(calls):
         go = shared.gates().admit(ask(CATEGORY))
         assert isinstance(go, Go)
-        shared.gates().heard(go, heard, code=None, reason="", retry_after_s=None)
+        gates = shared.gates()
+        gates.heard(go, heard, code=None, reason="", retry_after_s=None)
+        gates.flush()
 
 
 def quiet(shared, calls: int) -> None:

@@ -3,7 +3,8 @@
 # ruff: noqa: ARG002 - a model keeps the signatures of what it stands for
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -68,6 +69,13 @@ class ModelStore:
             self._hold = self._clock.ms + 500
             return "closed", self._hold, code, reason
         return None
+
+    def heard_well(self, ticket: str, then: Callable[[Turned | None], None]) -> None:
+        with suppress(StoreAway):
+            then(self.heard(ticket, Heard.WELL, code=None, reason="", retry_after_s=None))
+
+    def flush(self) -> None:
+        pass
 
     def leave(self, lead_id: str) -> None:
         self._ask("leave")

@@ -1,0 +1,92 @@
+"""The line to the state store: what a process's threads ask at the same time goes out, and comes back, in one piece."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from tasks.together import Together, Turn
+
+LARGEST_GROUP: Final = 64
+SOON_S: Final = 0.005
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Lua script, by its text."""
+
+    text: str
+
+    @cached_property
+    def sha(self) -> str:
+        """The name by which the server knows it."""
+        return hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - the server's choice
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A script's call. `then` is handed the answer to one for which nobody waits."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Any]
+    then: Callable[[Any], None] | None = None
+
+
+class Line:
+    """Asks the store. Safe under threads; an error is that of all who asked together."""
+
+    def __init__(self, store: Redis) -> None:
+        self._store = store
+        self._together: Together[Question, Any] = Together(self._exchange, LARGEST_GROUP, soon_s=SOON_S)
+
+    def ask(self, question: Question) -> Any:
+        """Ask, and give the answer.
+
+        Raises:
+            RedisError: the store is away; whether it has heard the question is not known.
+        """
+        return self._together.run(question)
+
+    def tell(self, question: Question) -> None:
+        """Have something asked before the next questions, or in a moment. Never raises."""
+        self._together.soon(question)
+
+    def flush(self) -> None:
+        """Ask all for which nobody waits."""
+        self._together.flush()
+
+    def _exchange(self, turns: Sequence[Turn[Question, Any]]) -> None:
+        unknown = self._pipe(turns)
+        if unknown:
+            for script in {turn.item.script for turn in unknown}:
+                self._store.script_load(script.text)
+            if self._pipe(unknown):
+                raise NoScriptError("the store forgets scripts at once")
+
+    def _pipe(self, turns: Sequence[Turn[Question, Any]]) -> list[Turn[Question, Any]]:
+        """Ask all of them; gives those whose script the server does not know, and which it has therefore not run."""
+        with self._store.pipeline(transaction=False) as pipe:
+            for turn in turns:
+                asked = turn.item
+                pipe.evalsha(asked.script.sha, len(asked.keys), *asked.keys, *asked.arguments)
+            answers = pipe.execute(raise_on_error=False)
+        unknown = []
+        for turn, answer in zip(turns, answers, strict=True):
+            if isinstance(answer, NoScriptError):
+                unknown.append(turn)
+            elif isinstance(answer, Exception):
+                turn.end(error=answer)
+            else:
+                turn.end(answer)
+                if turn.item.then is not None:
+                    with suppress(RedisError):
+                        turn.item.then(answer)
+        return unknown
