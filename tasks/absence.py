@@ -6,8 +6,7 @@ import math
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import structlog
 
@@ -39,21 +38,12 @@ class Absence:
         """For how long it has been there again; infinite where it has never been away."""
         return math.inf if self._returned is None else self._monotonic() - self._returned
 
-    @contextmanager
-    def watch(self, away: Callable[[Exception], str | None], *, proof: bool = True) -> Iterator[None]:
+    def watch(self, away: Callable[[Exception], str | None], *, proof: bool = True) -> _Watch:
         """Do something with it. `away` says of an error how it is away; None: the error says nothing of the kind.
 
         `proof`: whether that this goes well says that the thing is back.
         """
-        began = self._monotonic()
-        try:
-            yield
-        except Exception as fault:
-            if (reason := away(fault)) is not None:
-                self.begun(reason, began)
-            raise
-        if proof:
-            self.over(began)
+        return _Watch(self, away, proof, self._monotonic())
 
     def begun(self, reason: str, began: float | None = None) -> None:
         """Say that it is away, unless that is said. `began` (monotonic): when what failed had been begun."""
@@ -77,6 +67,25 @@ class Absence:
             self._since = None
             self._returned = self._monotonic()
             log.info(self._back, away_s=round(self._returned - since, 1))
+
+
+class _Watch:
+    """A `with` of `Absence.watch`: a plain class, since one is begun a dozen times a lead."""
+
+    __slots__ = ("_absence", "_away", "_began", "_proof")
+
+    def __init__(self, absence: Absence, away: Callable[[Exception], str | None], proof: bool, began: float) -> None:
+        self._absence, self._away, self._proof, self._began = absence, away, proof, began
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, fault: BaseException | None, _trace: object) -> None:
+        if fault is None:
+            if self._proof:
+                self._absence.over(self._began)
+        elif isinstance(fault, Exception) and (reason := self._away(fault)) is not None:
+            self._absence.begun(reason, self._began)
 
 
 def class_name(fault: BaseException) -> str:

@@ -177,7 +177,8 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
         },
         # A second confirmed publish a task, which would only tell Flower what "received" tells it a moment later.
         "task_send_sent_event": False,
-        "worker_send_task_events": True,
+        # Whoever watches and comes later (Flower, `celery control enable_events`) turns them on.
+        "worker_send_task_events": settings.task_events,
         "worker_pool": "threads",
         "worker_consumer": "workers.consumer:Consumer",
         "worker_concurrency": settings.concurrency,

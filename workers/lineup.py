@@ -126,6 +126,8 @@ def _environment(data: Path, places: Places, choice: Choice) -> dict[str, str]:
         f"{PREFIX}LOG_FORMAT": "json",
         "PYTHONUNBUFFERED": "1",
     }
+    if choice.flower_port is None:
+        env[f"{PREFIX}TASK_EVENTS"] = "false"  # nobody is there to watch; a Flower that comes later turns them on
     if choice.concurrency is not None:
         env[f"{PREFIX}CONCURRENCY"] = str(choice.concurrency)
     return env
