@@ -14,17 +14,15 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from ops.servers.postgresql import NoPostgresql, start_postgresql
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from ops.servers.redis import NoRedis, start_redis
 from tasks.buyers.registry import load_protocol
 from tasks.core.lead import Flow
 from tasks.core.protocol import Protocol
 from tasks.core.validation import Defaults
 from tests.declared import held_to_what_is_declared
-from tests.servers.need import missing
-from tests.servers.postgresql import URL_VARIABLE as POSTGRESQL_VARIABLE
-from tests.servers.postgresql import NoPostgresql, start_postgresql
-from tests.servers.rabbitmq import URL_VARIABLE as RABBITMQ_VARIABLE
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
-from tests.servers.redis import NoRedis, start_redis
+from tests.servers.need import POSTGRESQL_VARIABLE, RABBITMQ_VARIABLE, missing
 
 # How long an example takes says more about the machine's other tenants than about the code.
 settings.register_profile("pingpost", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -93,14 +91,14 @@ def defaults() -> Defaults:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL on which databases may be made (`tests.servers.postgresql.new_database`)."""
+    """A PostgreSQL on which databases may be made (`ops.servers.postgresql.new_database`)."""
     if given := os.environ.get(POSTGRESQL_VARIABLE):
         yield given
         return
     try:
         url, stop = start_postgresql()
     except NoPostgresql as reason:
-        missing(str(reason))
+        missing(f"{reason}, and {POSTGRESQL_VARIABLE} is not set")
     yield url
     stop()
 
@@ -114,7 +112,7 @@ def rabbitmq_url() -> Iterator[str]:
     try:
         url, stop = start_rabbitmq()
     except NoRabbitmq as reason:
-        missing(str(reason))
+        missing(f"{reason}, and {RABBITMQ_VARIABLE} is not set")
     yield url
     stop()
 

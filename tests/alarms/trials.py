@@ -18,16 +18,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ops.sandbox import Sandbox
+from ops.servers.own import ports_in_a_row
+from ops.servers.postgresql import new_database, start_postgresql
+from ops.servers.rabbitmq import start_rabbitmq
 from tasks.core.states import State
 from tasks.ledger import LeadRow
 from tests.faults.proxy import Proxy
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.integration.upstream import Upstream
 from tests.integration.zone import soon
-from tests.servers.own import ports_in_a_row
-from tests.servers.postgresql import new_database, start_postgresql
 from tests.servers.prometheus import Prometheus, prometheus
-from tests.servers.rabbitmq import start_rabbitmq
 from workers.targets import FILE
 
 # A scrape may take as long as the intake waits for what does not answer: 4 s.

@@ -12,6 +12,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from ops.sandbox import Sandbox
+from ops.servers.own import OwnServer
 from tests.browser.chromium import chromium
 from tests.browser.flower import (
     OPERATOR,
@@ -28,7 +29,6 @@ from tests.browser.flower import (
 )
 from tests.integration.installation import installed, lead, wait_for
 from tests.integration.upstream import Upstream
-from tests.servers.own import OwnServer
 
 WIDTH, HEIGHT, SCALE = 1600, 1600, 0.8  # high enough that no page scrolls
 PICTURES: Final = Path(__file__).parents[2] / "ops" / "pictures"

@@ -15,8 +15,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from ops.servers.own import OwnServer, free_port
 from tests.integration.installation import Installation, wait_for
-from tests.servers.own import OwnServer, free_port
 
 T = TypeVar("T")
 WITHIN_S: Final = 45

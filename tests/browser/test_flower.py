@@ -24,6 +24,7 @@ from sqlalchemy import update
 from tornado.web import RequestHandler, url
 
 from ops.sandbox import Sandbox
+from ops.servers.own import OwnServer
 from tasks.buyers.registry import load_protocol
 from tasks.core.lead import Flow
 from tasks.core.protocol import Call
@@ -47,7 +48,6 @@ from tests.browser.flower import (
 )
 from tests.integration.installation import IDENTITY, KEY, Installation, installed, lead, wait_for
 from tests.integration.upstream import Upstream
-from tests.servers.own import OwnServer
 
 pytestmark = pytest.mark.browser
 

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import psutil
 from redis import Redis, RedisError
 
+from ops.servers.rabbitmq import _SCRIPTS, _answers
+from ops.servers.waiting import wait_until
 from tests.chaos.books import Violation
 from tests.chaos.plan import RESTARTS, Blow
 from tests.integration.installation import Installation
-from tests.servers.need import wait_until
-from tests.servers.rabbitmq import _SCRIPTS, _answers
 
 # For how long a part that has just died is waited for before its next kill counts as one that found it down.
 DOWN_S = 1.5

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.sandbox import Sandbox
+from ops.servers.rabbitmq import start_rabbitmq
+from ops.servers.waiting import wait_until
 from tests.chaos.plan import PARTS
 from tests.chaos.run import BROKERS, SETTLE_S, accepted
 from tests.integration.installation import Installation, installed, lead, wait_for
-from tests.servers.need import wait_until
-from tests.servers.rabbitmq import start_rabbitmq
 from workers.producer import Outcome, Producer
 
 QUIET_SHARE = 0.25  # of the load comes before the first restart, to compare with

@@ -14,14 +14,14 @@ from typing import Any
 from sqlalchemy import create_engine, select
 
 from ops.sandbox import Sandbox
+from ops.servers.rabbitmq import start_rabbitmq
+from ops.servers.waiting import wait_until
 from tasks.ledger import schema
 from tests.chaos.blows import Chaos, EmbeddedServer, Node
 from tests.chaos.books import MICRO, Books, Entry, Findings, compare
 from tests.chaos.ears import Ears
 from tests.chaos.plan import plan
 from tests.integration.installation import IDENTITY, KEY, installed, lead
-from tests.servers.need import wait_until
-from tests.servers.rabbitmq import start_rabbitmq
 from workers.places import ledger_default
 from workers.producer import BrokerAway, Outcome, Producer
 

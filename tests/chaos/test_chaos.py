@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ops.servers.rabbitmq import NoRabbitmq
 from tests.chaos.blows import Chaos
 from tests.chaos.plan import PARTS, plan
 from tests.chaos.run import run
 from tests.servers.need import missing
-from tests.servers.rabbitmq import NoRabbitmq
 
 SEED_VARIABLE = "PINGPOST_TEST_CHAOS_SEED"
 

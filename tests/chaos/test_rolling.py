@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from ops.servers.postgresql import new_database
+from ops.servers.rabbitmq import NoRabbitmq
 from tasks.ledger import migrate
 from tasks.ledger.version import NEEDED
 from tests.chaos.plan import PARTS
 from tests.chaos.rolling import roll
 from tests.ledger.next_migration import next_migrations
 from tests.servers.need import missing
-from tests.servers.postgresql import new_database
-from tests.servers.rabbitmq import NoRabbitmq
 
 
 @pytest.mark.timeout(300)

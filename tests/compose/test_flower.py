@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ops.servers.own import OwnServer, free_port
+from ops.servers.waiting import wait_until
 from tests.compose.composefile import read
 from tests.compose.test_services import Machine
-from tests.servers.need import wait_until
-from tests.servers.own import OwnServer, free_port
 
 CREDENTIALS = "operator:flower-0b7d1f"
 GUARDED = ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length")

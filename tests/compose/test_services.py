@@ -22,12 +22,13 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from ops.servers import rabbitmq as rabbitmq_server
+from ops.servers.own import OwnServer, free_port
+from ops.servers.postgresql import new_database
+from ops.servers.waiting import wait_until
 from tests.compose.composefile import ROOT, SECRETS, read, seconds
 from tests.integration.upstream import amqp_connection
-from tests.servers import rabbitmq as rabbitmq_server
-from tests.servers.need import missing, wait_until
-from tests.servers.own import OwnServer, free_port
-from tests.servers.postgresql import new_database
+from tests.servers.need import missing
 from workers.server_program import EmbeddedError, find_program
 
 HEALTHY_S = 60

@@ -13,6 +13,8 @@ import pytest
 
 from ops.sandbox import Sandbox
 from ops.sandbox.entries import CallEntry
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from ops.servers.redis import NoRedis, start_redis
 from tasks.ledger.story import Story, story
 from tasks.services import Services
 from tests.faults.proxy import Proxy
@@ -20,8 +22,6 @@ from tests.faults.stand_ins import standing_in
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.integration.upstream import Upstream
 from tests.servers.need import missing
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
-from tests.servers.redis import NoRedis, start_redis
 
 PING_TIMEOUT_S = 1.5
 POST_TIMEOUT_S = 2.0

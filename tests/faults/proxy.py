@@ -8,7 +8,7 @@ import struct
 import threading
 from typing import Self
 
-from tests.servers.own import free_port
+from ops.servers.own import free_port
 
 _CHUNK = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset, as a machine that went away does

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops.sandbox import Sandbox
+from ops.servers.postgresql import new_database
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from ops.servers.redis import NoRedis, start_redis
 from tests.faults.proxy import Proxy
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.integration.upstream import Upstream
 from tests.servers.need import missing
-from tests.servers.postgresql import new_database
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
-from tests.servers.redis import NoRedis, start_redis
 
 # Short in the suite; half a minute is what is promised, and can be asked for.
 ABSENCE_S: Final = float(os.environ.get("PINGPOST_TEST_ABSENCE_S", "3"))

@@ -13,9 +13,9 @@ import pytest
 from kombu import Connection, Producer
 
 from ops.sandbox import Sandbox
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from tests.integration.installation import installed, lead, wait_for
 from tests.servers.need import missing
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 
 LEADS = 40
 CONTROL = next(filter(Path.is_file, map(Path, ("/usr/lib/rabbitmq/bin/rabbitmqctl",))), Path("rabbitmqctl"))

@@ -13,10 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from ops.sandbox import Sandbox
+from ops.servers.postgresql import _program, new_database
 from tasks.ledger import Ledger
 from tasks.ledger.schema import leads
 from tests.integration.installation import Installation, installed, lead, wait_for
-from tests.servers.postgresql import _program, new_database
 from workers.places import ledger_default
 from workers.producer import Producer
 

@@ -13,10 +13,10 @@ from kombu import Connection, Producer
 from sqlalchemy import select
 
 from ops.sandbox import Sandbox
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from tasks.ledger.schema import leads
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.servers.need import missing
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 
 LEADS = 80
 # The first posts tell that all is running; the others take so long that the signal comes in the midst of them.

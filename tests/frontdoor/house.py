@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import kombu
 from structlog.testing import capture_logs
 
+from ops.servers.waiting import wait_until
 from tasks.absence import Absence
 from tasks.core.lead import Flow, Lead
 from tasks.core.money import Money
 from tasks.core.protocol import Call, Protocol
 from tasks.core.validation import Defaults
 from tasks.ledger import Ledger
-from tests.servers.need import wait_until
 from workers.intake import Intake, Reader, Receiver, Source, open_source
 from workers.intake.loop import LEADS, Events, Growing, Receives
 from workers.places import is_store

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from ops.servers.waiting import wait_until
 from tasks.ledger import Ledger
 from tests.frontdoor.house import lead
 from tests.frontdoor.test_calls import SOLD_AT, kept, report
 from tests.frontdoor.wire import AmqpWire, Wire
 from tests.ledger.books import ended, put
-from tests.servers.need import wait_until
 
 ARGV = [sys.executable, "-m", "workers.cli", "intake"]
 BUYER = {

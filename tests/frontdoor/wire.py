@@ -11,7 +11,7 @@ import amqp
 import kombu
 import redis
 
-from tests.servers.need import wait_until
+from ops.servers.waiting import wait_until
 from workers.places import for_redis_py
 from workers.transport import transport_options
 

@@ -11,12 +11,12 @@ import amqp
 import pytest
 
 from ops.sandbox import Sandbox
+from ops.servers.postgresql import new_database
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from tests.integration.control import Operator
 from tests.integration.echo import EchoBuyer
 from tests.integration.installation import Installation, installed
 from tests.integration.upstream import Upstream, amqp_connection
-from tests.servers.postgresql import new_database
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 
 # A lead's zip code decides its fate.
 SCENARIO: Mapping[str, Any] = {

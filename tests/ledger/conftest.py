@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from ops.servers.postgresql import new_database
 from tasks.ledger import Ledger, migrate
 from tasks.ledger.schema import metadata
-from tests.servers.postgresql import new_database
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 

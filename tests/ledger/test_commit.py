@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Connection, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from ops.servers.waiting import wait_until
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import Ledger, Reception
 from tasks.ledger.commit import LARGEST_GROUP, GroupCommit
 from tasks.ledger.schema import gates
 from tests.ledger.stories import BID, BUDGET_MS, arrival, at_once, bid_move, exchange, standing
-from tests.servers.need import wait_until
 
 
 def put(scope: str) -> Callable[[Connection], str]:

@@ -12,12 +12,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from ops.servers.own import free_port
 from tasks.core.caps import Day
 from tasks.gates import RedisStore, Register, SharedGates
 from tasks.ledger import GateRow, Ledger, migrate
 from tasks.ledger.rows import to_ms
 from tests.gates.conftest import CALENDAR
-from tests.servers.own import free_port
 from workers.metrics import Name, ledger_of, store_of
 
 CAP, ACCOUNT = "category:16001", "partner:XYZ"

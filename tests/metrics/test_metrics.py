@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ops.metrics_page import PAGE, page
 from ops.sandbox import Sandbox
+from ops.servers.own import ports_in_a_row
 from tests.integration.installation import IDENTITY, installed, lead, wait_for
 from tests.integration.upstream import Upstream
-from tests.servers.own import ports_in_a_row
 from workers.metrics import METRICS, Name
 from workers.targets import FILE
 

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from redis.exceptions import ConnectionError as StoreAway
 from structlog.testing import capture_logs
 
+from ops.servers.own import free_port
 from tests.metrics.test_metrics import fetch, samples
-from tests.servers.own import free_port
 from workers.metrics import Name, State, serve
 from workers.metrics.state import Read, Sample
 from workers.settings import Settings, SettingsError

@@ -18,9 +18,9 @@ import pytest
 
 from ops.sandbox import Sandbox
 from ops.sandbox.entries import Sale
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from tests.integration.installation import Installation, installed
-from tests.servers.need import missing
-from tests.servers.rabbitmq import URL_VARIABLE, NoRabbitmq, start_rabbitmq
+from tests.servers.need import RABBITMQ_VARIABLE, missing
 
 REPOSITORY = Path(__file__).parents[2]
 UNWANTED = "05000"
@@ -108,7 +108,7 @@ def on_rabbitmq(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Ite
     try:
         url, stop = start_rabbitmq()
     except NoRabbitmq as reason:
-        given = os.environ.get(URL_VARIABLE)
+        given = os.environ.get(RABBITMQ_VARIABLE)
         if not given:
             missing(str(reason))
         url, stop = given, lambda: None

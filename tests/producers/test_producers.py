@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ops.servers.waiting import wait_until
 from tests.integration.installation import lead
 from tests.producers.conftest import UNWANTED, Place, Seller, bare_environment
-from tests.servers.need import wait_until
 
 
 def new_id() -> str:

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from ops.servers.postgresql import new_database
 from tasks.core.reconciliation import Kind
 from tasks.ledger import Ledger, migrate
 from tasks.ledger.schema import leads
 from tests.reconciliation.seeding import WRONG, Seeded, seed
-from tests.servers.postgresql import new_database
 from workers.cli import main
 
 PERIOD = ("--since", "2024-10-30", "--until", "2024-11-05")

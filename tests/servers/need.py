@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
 
 CI = "CI"
+# A server under one of these is taken as it is.
+RABBITMQ_VARIABLE = "PINGPOST_TEST_RABBITMQ_URL"
+POSTGRESQL_VARIABLE = "PINGPOST_TEST_POSTGRES_URL"
 
 
 def missing(what: str) -> NoReturn:
@@ -17,13 +18,3 @@ def missing(what: str) -> NoReturn:
     if os.environ.get(CI):
         pytest.fail(f"{what}, and in CI nothing may be missing", pytrace=False)
     pytest.skip(what)
-
-
-def wait_until(ready: Callable[[], bool], *, within_s: float, every_s: float = 0.05) -> bool:
-    """Ask again and again until `ready` says so. False: it did not in `within_s` seconds."""
-    end = time.monotonic() + within_s
-    while not ready():
-        if time.monotonic() > end:
-            return False
-        time.sleep(every_s)
-    return True

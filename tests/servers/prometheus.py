@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from tests.servers.need import wait_until
-from tests.servers.own import OwnServer, free_port
+from ops.servers.own import OwnServer, free_port
+from ops.servers.waiting import wait_until
 
 START_S = 30
 SHIPPED = Path(__file__).resolve().parents[2] / "ops" / "prometheus"

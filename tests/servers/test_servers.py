@@ -14,10 +14,11 @@ import pytest
 import redis
 from sqlalchemy.engine import make_url
 
+from ops.servers.postgresql import NoPostgresql, start_postgresql
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from ops.servers.redis import NoRedis, start_redis
+from ops.servers.waiting import wait_until
 from tests.servers import need
-from tests.servers.postgresql import NoPostgresql, start_postgresql
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
-from tests.servers.redis import NoRedis, start_redis
 
 
 def _listens(url: str) -> bool:
@@ -76,9 +77,7 @@ def test_the_shared_rabbitmq_takes_and_gives_a_message(rabbitmq_url: str):
         channel = connection.channel()
         queue = channel.queue_declare(exclusive=True).queue
         channel.basic_publish(amqp.Message("here"), routing_key=queue)
-        assert need.wait_until(
-            lambda: (taken := channel.basic_get(queue)) is not None and taken.body == "here", within_s=5
-        )
+        assert wait_until(lambda: (taken := channel.basic_get(queue)) is not None and taken.body == "here", within_s=5)
 
 
 def test_the_shared_redis_keeps_a_value(redis_url: str):

@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy.engine import make_url
 
+from ops.servers.own import free_port
+from ops.servers.postgresql import NoPostgresql, new_database, start_postgresql
+from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
+from ops.servers.redis import NoRedis, start_redis
 from tests.servers.need import missing
-from tests.servers.own import free_port
-from tests.servers.postgresql import NoPostgresql, new_database, start_postgresql
-from tests.servers.rabbitmq import NoRabbitmq, start_rabbitmq
-from tests.servers.redis import NoRedis, start_redis
 from tests.tls.certificates import Authority, found
 
 

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.servers.own import ports_in_a_row
+from ops.servers.own import ports_in_a_row
 from workers.lineup import Choice, lineup
 from workers.places import Places
 from workers.settings import Settings, SettingsError

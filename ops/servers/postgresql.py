@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: started from installed programs, on loopback and a free port, gone with the tests."""
+"""A PostgreSQL of one's own: started from installed programs, on loopback and a free port, gone with its owner."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from tests.servers.need import wait_until
-from tests.servers.own import OwnServer, free_port
+from ops.servers.own import OwnServer, free_port
+from ops.servers.waiting import wait_until
 
-URL_VARIABLE = "PINGPOST_TEST_POSTGRES_URL"
 START_S = 30
 _INSTALLED = Path("/usr/lib/postgresql")
 
@@ -131,7 +130,7 @@ def _program(name: str) -> str:
     newest_first = sorted(_INSTALLED.glob(f"*/bin/{name}"), key=lambda path: path.parts[-3].zfill(4), reverse=True)
     found = shutil.which(name) or next(map(str, newest_first), None)
     if found is None:
-        raise NoPostgresql(f"no PostgreSQL: neither {URL_VARIABLE} nor the program {name}")
+        raise NoPostgresql(f"no PostgreSQL: the program {name} is not installed")
     return found
 
 

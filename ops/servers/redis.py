@@ -1,4 +1,4 @@
-"""A Redis or Valkey of the tests' own: empty, on loopback and a free port, kept in memory alone."""
+"""A Redis or Valkey of one's own: empty, on loopback and a free port, kept in memory where nothing else is asked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import redis
 
-from tests.servers.need import wait_until
-from tests.servers.own import OwnServer, free_port
+from ops.servers.own import OwnServer, free_port
+from ops.servers.waiting import wait_until
 from workers.server_program import EmbeddedError, find_program
 
 START_S = 15

@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own: a node that shares nothing with one that the machine may run already."""
+"""A RabbitMQ of one's own: a node that shares nothing with one that the machine may run already."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pathlib import Path
 
 import amqp
 
-from tests.servers.need import wait_until
-from tests.servers.own import OwnServer, free_port, is_taken
+from ops.servers.own import OwnServer, free_port, is_taken
+from ops.servers.waiting import wait_until
 
-URL_VARIABLE = "PINGPOST_TEST_RABBITMQ_URL"
 START_S = 60
 # The script on the PATH is Debian's, which changes the user and the place of the logs: the server's own comes first.
 _SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server")
@@ -39,7 +38,7 @@ def start_rabbitmq(folder: Path | None = None, *, config: str = "") -> tuple[str
     script = next((path for path in _SCRIPTS if Path(path).is_file()), None) or shutil.which("rabbitmq-server")
     epmd = shutil.which("epmd")
     if script is None or epmd is None:
-        raise NoRabbitmq(f"no RabbitMQ: neither {URL_VARIABLE} nor the programs rabbitmq-server and epmd")
+        raise NoRabbitmq("no RabbitMQ: the programs rabbitmq-server and epmd are not installed")
     own = OwnServer("rmq", folder)
     try:
         for _ in range(3):  # a port that was free may be taken before the node has it

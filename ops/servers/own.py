@@ -1,4 +1,4 @@
-"""What every server of the tests has: a folder, processes that die with the tests, and an end that leaves nothing."""
+"""What every such server has: a folder, processes that die with their owner, and an end that leaves nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.ports import is_free, pick_port
 
 
 class OwnServer:
-    """The processes of one server and the folder that they live in. A killed test run takes them along."""
+    """The processes of one server and the folder that they live in. An owner that is killed takes them along."""
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
         """Make a new folder inside `folder`, by default the system's for temporary files (sockets need short paths)."""
@@ -34,7 +34,7 @@ class OwnServer:
     ) -> subprocess.Popen[bytes]:
         """Start a process in the folder; its output goes to a file there."""
         with (self.home / "output").open("ab") as output:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - an installed program, without a shell
                 [str(part) for part in argv],
                 cwd=self.home,
                 env=dict(os.environ if env is None else env),
