@@ -27,7 +27,10 @@ _ALONE = ("--without-mingle", "--without-gossip")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the operator chose: workers for pings and the rest, workers for posts, threads of each, Flower's port."""
+    """What the operator chose: workers for pings and the rest, workers for posts, threads of each, Flower's port.
+
+    Without workers for posts alone, those for pings take posts too.
+    """
 
     workers: int = 1
     posts: int = 1
@@ -108,7 +111,8 @@ def metrics_ports(settings: Settings, choice: Choice) -> dict[str, int]:
 
 def _nodes(choice: Choice) -> dict[str, str]:
     """Give the workers, each with the queues that it takes from."""
-    pings = {f"ping{number + 1}": "ping,upkeep" for number in range(choice.workers)}
+    queues = "ping,upkeep" if choice.posts else "ping,post,upkeep"
+    pings = {f"ping{number + 1}": queues for number in range(choice.workers)}
     return pings | {f"post{number + 1}": "post" for number in range(choice.posts)}
 
 

@@ -28,6 +28,13 @@ def test_a_worker_for_posts_alone_stands_beside_one_for_the_rest(parts):
     assert queues == {"ping1": "ping,upkeep", "post1": "post"}
 
 
+def test_without_a_worker_for_posts_alone_those_for_pings_take_them(parts):
+    """No queue is left without a worker."""
+    chosen = parts(Choice(workers=2, posts=0))
+    queues = [part.argv[part.argv.index("-Q") + 1] for part in chosen.values() if "-Q" in part.argv]
+    assert queues == ["ping,post,upkeep"] * 2
+
+
 def test_as_many_workers_run_as_were_chosen_each_under_a_name_of_its_own(parts):
     """The numbers chosen are the numbers run, and no two nodes share a name."""
     chosen = parts(Choice(workers=3, posts=2, flower_port=1))

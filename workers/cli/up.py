@@ -44,7 +44,13 @@ Exit codes:
 @click.command("up", epilog=_EPILOG)
 @click.option("--plain", is_flag=True, help="JSON lines instead of a screen: for services. Off a terminal, always.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Workers for pings.")
-@click.option("--posts", type=click.IntRange(min=1), default=1, show_default=True, help="Workers for posts alone.")
+@click.option(
+    "--posts",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Workers for posts alone; 0: those for pings take posts too.",
+)
 @click.option("--concurrency", type=click.IntRange(1, 512), help="Threads of each worker.")
 @click.option("--no-flower", is_flag=True, help="Run no Flower.")
 @click.option(
