@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test simulate chaos rolling bounds alarms lint docs pictures lock clean
+.PHONY: help install install-dev demo test simulate chaos rolling bounds bench alarms lint docs pictures lock clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,13 @@ rolling: install-dev ## restart every part in turn under 50 leads a second, and 
 bounds: install-dev ## meet the buyer's caps, maintenance and rate limit, and own limits, at full size (TRIAL, TIMES)
 	$(BIN)/python -m tests.bounds $(TRIAL) $(if $(TIMES),--times $(TIMES))
 
+$(VENV)/.bench: ops/requirements/bench.txt $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/.bench ## measure pingpost beside its peers and the bare machine, half an hour (ROWS, ROUNDS)
+	$(BIN)/pingpost bench $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,6 +80,8 @@ lock: ## make the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q pyproject.toml -o ops/requirements/runtime.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q pyproject.toml --group dev \
 		-c ops/requirements/runtime.txt -c ops/requirements/build.txt -o ops/requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header -q pyproject.toml --group bench \
+		-c ops/requirements/dev.txt -o ops/requirements/bench.txt
 
 clean: ## remove what install, demo and tests made
 	rm -rf $(VENV) .pingpost .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage node_modules

@@ -2,7 +2,8 @@
 
 It is no sandbox: every ping gets a bid, every post a number, and nothing is checked. One thread, one epoll, the answers
 made beforehand but for a running number, so that what is measured is the one who asks. Over 50,000 answers a second on
-a core (`ops.bench.machine` measures it in each run).
+a core (`ops.bench.machine` measures it in each run). ``GET /counts`` tells how many posts came, and when the last of
+them had its answer, by the clock that all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -21,16 +22,19 @@ LARGEST_READ: Final = 65_536
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length:"
 _POST: Final = b"POST /post"
+_COUNTS: Final = b"GET /counts"
 _SLOW: Final = b"subid=slow"
 
 PING_PATH: Final = "/ping"
 POST_PATH: Final = "/post"
+COUNTS_PATH: Final = "/counts"
 BID: Final = b'{"status":"accepted","price":"12.50","token":"bid-%010d","call_duration":90}'
+COUNTED: Final = b'{"posts":%10d,"last_at":%17.6f}'
 SALE: Final = b'{"status":"accepted","price":"12.50","PhoneNumber":"+18005550199","call_duration":90,"id":"%010d"}'
 
 
 def _answer(body: bytes) -> bytes:
-    length = len(body % 0)
+    length = len(body % ((0,) * body.count(b"%")))
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     return head.encode() + body
 
@@ -42,12 +46,15 @@ class Stub:
     latency_s: float = 0.0
     slow_s: float = 0.0
     answered: int = 0
+    posts: int = 0
+    last_at: float = 0.0
     _listener: socket.socket = field(default_factory=socket.socket)
     _later: list[tuple[float, int, int, bytes]] = field(default_factory=list)
     _open: dict[int, socket.socket] = field(default_factory=dict)
     _begun: dict[int, bytes] = field(default_factory=dict)
     _bid: bytes = field(default=_answer(BID))
     _sale: bytes = field(default=_answer(SALE))
+    _counted: bytes = field(default=_answer(COUNTED))
 
     def listen(self) -> int:
         """Listen on a free port of loopback, and give it."""
@@ -93,11 +100,17 @@ class Stub:
         if not _is_whole(request):
             self._begun[number] = request
             return
+        if request.startswith(_COUNTS):
+            self._send(number, self._counted % (self.posts, self.last_at))
+            return
         self.answered += 1
-        answer = (self._sale if request.startswith(_POST) else self._bid) % self.answered
-        latency_s = self.latency_s
-        if self.slow_s and _SLOW in request:
-            latency_s = self.slow_s
+        latency_s = self.slow_s if self.slow_s and _SLOW in request else self.latency_s
+        if request.startswith(_POST):
+            self.posts += 1
+            self.last_at = max(self.last_at, time.monotonic() + latency_s)
+            answer = self._sale % self.answered
+        else:
+            answer = self._bid % self.answered
         if latency_s:
             heapq.heappush(self._later, (time.monotonic() + latency_s, self.answered, number, answer))
         else:

@@ -30,7 +30,12 @@ class OwnServer:
         return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
     def run(
-        self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, user: int | None = None
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        user: int | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start a process in the folder; its output goes to a file there."""
         with (self.home / "output").open("ab") as output:
@@ -38,7 +43,7 @@ class OwnServer:
                 [str(part) for part in argv],
                 cwd=self.home,
                 env=dict(os.environ if env is None else env),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 user=user,

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "dead": "list, show, requeue or drop dead letters",
     "certify": "run the buyer's test mode, step by step",
     "check": "check settings and connections, or how an answer is read",
+    "bench": "measure pingpost beside its peers",
     "intake": "run the front door alone",
     "migrate": "bring the ledger's tables to the newest form",
     "backup": "copy the ledger while it is in use",

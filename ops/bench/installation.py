@@ -1,0 +1,173 @@
+"""pingpost itself, as users run it: ``pingpost up --plain`` without Flower, on a given broker and ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from kombu import Queue
+
+from ops.bench.buyer import Buyer, Stalled
+from ops.servers.own import OwnServer
+from ops.servers.waiting import wait_until
+from workers import topology
+from workers.broker import length
+from workers.producer import Producer
+from workers.settings import PREFIX, Settings
+from workers.transport import connect_to
+
+READY_S: Final = 60
+TOLD_S: Final = 10
+STOP_S: Final = 60
+POST_BY: Final = "post_by"
+UP: Final = (sys.executable, "-m", "workers.cli", "up", "--plain", "--no-flower")
+# What is told is kept, as upstream would: a broker that may drop it has less to do.
+HEARD: Final = Queue("bench.outcomes", exchange=topology.outcomes, routing_key="#", durable=True)
+_CREDENTIALS: Final = {"PINGPOST_PARTNER_ID": "BENCH", "PINGPOST_KEY": "key-of-the-bench", "PINGPOST_SUBID": "123"}
+_NUMBERS: Final = count()
+
+
+def runs_posts_on() -> bool:
+    """Whether this version knows the form in which the worker that pinged goes straight on to the post."""
+    return POST_BY in Settings.model_fields
+
+
+def lead(number: int, **fields: str) -> dict[str, Any]:
+    """Give a lead with all that a post may carry."""
+    return {
+        "lead_id": f"bench-{number}",
+        "numcategory": 16001,
+        "transfer_type": 1,
+        "zipcode": "33139",
+        "state": "FL",
+        "firstname": "Hildegard",
+        "lastname": "Quaxelbrunn",
+        "address": "1210 Zymurgy Drive",
+        "city": "Vexville",
+        "telephone": "8772681223",
+        "email": "hildegard.q@zymurgy.example",
+        "comments": "slipped on a xylophone",
+        **fields,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How pingpost is run: who posts, its workers and their threads; further settings."""
+
+    run_on: bool = False
+    arguments: tuple[str, ...] = ("--workers", "1", "--posts", "1")
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        """Give the settings."""
+        return {f"{PREFIX}{POST_BY.upper()}": "ping" if self.run_on else "broker", **self.settings}
+
+
+def two_workers(*, run_on: bool) -> Form:
+    """Give the form with two worker processes: one for pings and one for posts, or two that run posts on."""
+    return Form(run_on, ("--workers", "2", "--posts", "0")) if run_on else Form()
+
+
+@dataclass(slots=True)
+class Installation:
+    """One that runs."""
+
+    broker_url: str
+    up: psutil.Process
+
+    def feed(self, leads: int) -> None:
+        """See `Contender`."""
+        with Producer(self.broker_url) as producer:
+            producer.publish_many(leads_from(leads))
+
+    def workers(self) -> Sequence[psutil.Process]:
+        """Give workers and intake. Who keeps them alive and passes their lines on is beside them, and so is beat."""
+        return [part for part in self.up.children() if _is_measured(part.cmdline())]
+
+    def finished(self, leads: int) -> None:
+        """Wait until so many outcomes were told to the exchange.
+
+        Raises:
+            Stalled: they were not, in time.
+        """
+        with connect_to(self.broker_url) as connection:
+            if not wait_until(lambda: length(connection, HEARD.name) >= leads, within_s=TOLD_S, every_s=0.01):
+                raise Stalled(f"{length(connection, HEARD.name)} of {leads} outcomes were told")
+
+
+def leads_from(count: int) -> Iterator[dict[str, Any]]:
+    """Give so many leads that no earlier call gave."""
+    return (lead(number) for number in islice(_NUMBERS, count))
+
+
+def environment(home: Path, buyer: Buyer, settings: Mapping[str, str]) -> dict[str, str]:
+    """Give the environment of an installation in a folder: none of the settings of whoever runs the bench."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+        "PINGPOST_DATA": str(home / "data"),
+        "PINGPOST_DEADLINE_S": "600",  # what is measured may wait for its turn
+        **_CREDENTIALS,
+        **buyer.settings(),
+        **settings,
+    }
+
+
+def _is_measured(arguments: Sequence[str]) -> bool:
+    return "intake" in arguments or ("celery" in arguments and "worker" in arguments)
+
+
+@contextmanager
+def installation(form: Form, buyer: Buyer, places: Mapping[str, str]) -> Iterator[Installation]:
+    """Run one in a folder of its own; `places` are the settings of broker and ledger, none the embedded ones.
+
+    Raises:
+        Stalled: it does not start; the text has the end of its log.
+    """
+    own = OwnServer("bench-up")
+    try:
+        if given := places.get("PINGPOST_BROKER_URL"):
+            clear(given)
+        process = own.run([*UP, *form.arguments], env=environment(own.home, buyer, {**places, **form.environment()}))
+        wait_until(lambda: process.poll() is not None or _is_ready(own.home), within_s=READY_S)
+        if process.poll() is not None or not _is_ready(own.home):
+            raise Stalled(f"pingpost up does not start: {own.output}")
+        broker_url = (own.home / "data" / "broker-url").read_text(encoding="utf-8").strip()
+        with connect_to(broker_url) as connection:
+            HEARD(connection.default_channel).declare()
+        try:
+            yield Installation(broker_url, psutil.Process(process.pid))
+        finally:
+            _stop(process)
+    finally:
+        own.stop()
+
+
+def clear(broker_url: str) -> None:
+    """Remove every queue that an earlier installation may have left on a broker that is the bench's own."""
+    with connect_to(broker_url) as connection:
+        for name in (*topology.OURS, HEARD.name):
+            with suppress(*connection.channel_errors), connection.channel() as channel:
+                channel.queue_delete(name)
+
+
+def _is_ready(home: Path) -> bool:
+    log = (home / "output").read_bytes()
+    return any(json.loads(line).get("event") == "up.ready" for line in log.splitlines() if line.startswith(b"{"))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_S)

@@ -1,0 +1,78 @@
+"""``pingpost bench``: how fast pingpost is beside its peers and the bare machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+
+from workers.cli.asking import BAD_SETTINGS, NOT_DONE, refuse
+
+if TYPE_CHECKING:
+    from ops.bench.bars import Row
+
+_EPILOG = """\b
+Exit codes:
+  0  measured, be it that a bar was missed
+  1  nothing could be measured here, or a file cannot be read or written
+  2  bad arguments
+"""
+PLACES: Final = ("rabbitmq", "embedded", "postgresql")
+NEEDS: Final = "psutil"
+
+
+@click.command("bench", epilog=_EPILOG)
+@click.argument("rows", nargs=-1, metavar="[ROW]...")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, interleaved.")
+@click.option("--leads", type=click.IntRange(min=100), default=3000, show_default=True, help="Leads of a run.")
+@click.option(
+    "--on",
+    "places",
+    type=click.Choice(PLACES),
+    multiple=True,
+    default=PLACES,
+    help="Broker and ledger: RabbitMQ and SQLite, embedded Valkey and SQLite, RabbitMQ and PostgreSQL.  [default: all]",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object: machine, rows, and every figure of every round.")
+def command(rows: tuple[str, ...], *, rounds: int, leads: int, places: tuple[str, ...], as_json: bool) -> None:
+    """Measure pingpost beside plain Celery, dramatiq, taskiq and a bare loop, in interleaved rounds.
+
+    ROW is some of the table's first column; without any, all are measured, in about half an hour. The servers that it
+    needs it starts itself, from installed programs; what is not installed costs its rows. Only ratios within a run say
+    anything of another machine. How each row is measured: ops/bench/README.md.
+    """
+    if find_spec(NEEDS) is None:
+        refuse("bench", "the package psutil is not installed: `make bench` installs what is needed", NOT_DONE)
+    from ops.bench import machine, table  # noqa: PLC0415 - they need psutil
+    from ops.bench.run import Run, details  # noqa: PLC0415
+    from ops.bench.servers import Servers  # noqa: PLC0415
+    from ops.bench.trials import Order  # noqa: PLC0415
+
+    chosen = _chosen(rows)
+    with Servers() as servers:
+        on = [place for place in PLACES if place in places]
+        run = Run(chosen, on, Order(servers, leads, max(100, leads // 10)), lambda line: click.echo(line, err=True))
+        described = machine.described(servers)
+        run.rounds(rounds)
+    results = run.results()
+    if as_json:
+        told: dict[str, Any] = {"machine": described, "rounds": rounds, "leads": leads}
+        click.echo(json.dumps({**told, "rows": [result.facts() for result in results], "figures": details(run)}))
+    else:
+        table.show(Console(), described, results)
+    if all(result.spread is None for result in results):
+        sys.exit(NOT_DONE)
+
+
+def _chosen(names: tuple[str, ...]) -> list[Row]:
+    from ops.bench.bars import load  # noqa: PLC0415 - as above
+
+    rows = load()
+    known = [row.name for row in rows]
+    if unknown := [name for name in names if name not in known]:
+        refuse("bench", f"no row {', '.join(unknown)}; there are {', '.join(known)}", BAD_SETTINGS)
+    return [row for row in rows if not names or row.name in names]
