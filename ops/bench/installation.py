@@ -95,6 +95,10 @@ class Installation:
         """Give workers and intake. Who keeps them alive and passes their lines on is beside them, and so is beat."""
         return [part for part in self.up.children() if _is_measured(part.cmdline())]
 
+    def memory(self) -> dict[str, int]:
+        """Give the resident memory of intake and workers, in bytes, by the part's name."""
+        return {_name(part.cmdline()): part.memory_info().rss for part in self.workers()}
+
     def finished(self, leads: int) -> None:
         """Wait until so many outcomes were told to the exchange.
 
@@ -121,6 +125,10 @@ def environment(home: Path, buyer: Buyer, settings: Mapping[str, str]) -> dict[s
         **buyer.settings(),
         **settings,
     }
+
+
+def _name(arguments: Sequence[str]) -> str:
+    return arguments[arguments.index("-n") + 1].partition(".")[0] if "-n" in arguments else arguments[-1]
 
 
 def _is_measured(arguments: Sequence[str]) -> bool:

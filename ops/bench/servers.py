@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -10,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from ops.bench.ledgers import fill, ledger_in
 from ops.servers.postgresql import NoPostgresql, new_database, start_postgresql
 from ops.servers.rabbitmq import NoRabbitmq, start_rabbitmq
 from ops.servers.redis import NoRedis, start_redis
+from tasks.ledger import Ledger
 
 Place = Literal["rabbitmq", "embedded", "postgresql"]
 # What each is, and the servers are durable: RabbitMQ writes a persistent message to disk before it confirms it, and
@@ -34,6 +37,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._full: Ledger | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +89,14 @@ class Servers:
             raise Missing(str(none)) from none
         self._stack.callback(stop)
         return url
+
+    def full_ledger(self, leads: int) -> Ledger:
+        """Give a SQLite ledger of so many ended leads, made when it is first asked for."""
+        if self._full is None:
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="pingpost-bench-")))
+            self._full = self._stack.enter_context(ledger_in(folder, "full"))
+            fill(self._full, leads)
+        return self._full
 
     def places(self, place: Place, stack: ExitStack) -> dict[str, str]:
         """Give pingpost's settings of broker and ledger; an empty database, where one is needed, until `stack` ends.

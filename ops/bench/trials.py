@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from ops.bench.buyer import Buyer, buyer
@@ -15,6 +17,7 @@ from ops.bench.contenders import Contender, cpu_s, running_peer
 from ops.bench.figures import percentile
 from ops.bench.frontdoor import front_door
 from ops.bench.installation import Form, installation, lead, runs_posts_on, two_workers
+from ops.bench.ledgers import compare, ledger_in
 from ops.bench.pacing import OpenLoop
 from ops.bench.servers import Missing, Place, Servers
 from workers.producer import Producer
@@ -29,15 +32,21 @@ SLOW_EVERY: Final = 5
 # Two slow answers hold a thread for four seconds, ten times a second: forty of them are busy with nothing else.
 SLOW_THREADS: Final = 48
 DOOR_SHARE: Final = 2
+SOAK_STEP: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What was asked for: leads of a run, of the run before it that warms up, and the place that ours runs on."""
+    """What was asked for.
+
+    Leads of a run, of its warming up, in the full ledger and of the long run; and the place that ours runs on.
+    """
 
     servers: Servers
     leads: int = 3000
     warm_up: int = 300
+    ledger: int = 1_000_000
+    soak: int = 100_000
     place: Place = "rabbitmq"
 
 
@@ -148,6 +157,34 @@ def intake(order: Order) -> Figures:
         return {"accepted_s": door.accepted_a_second(order.leads * DOOR_SHARE)}
 
 
+def full_ledger(order: Order) -> Figures:
+    """Time each step on a ledger of a million leads and on an empty one; of the ratios, the worst is the figure."""
+    full = order.servers.full_ledger(order.ledger)
+    with TemporaryDirectory(prefix="pingpost-bench-") as folder, ledger_in(Path(folder), "empty") as empty:
+        steps = compare(empty, full)
+    return {"slowest": max(steps.values()), **steps}
+
+
+def soak(order: Order) -> Figures:
+    """Sell many leads, and tell how much the worker grew that grew the most after its first thousand."""
+    with ExitStack() as stack:
+        stub = stack.enter_context(buyer())
+        running = stack.enter_context(
+            installation(two_workers(run_on=best()), stub, order.servers.places(order.place, stack))
+        )
+        before: Mapping[str, int] = {}
+        for sold in range(SOAK_STEP, order.soak + 1, SOAK_STEP):
+            running.feed(SOAK_STEP)
+            stub.wait_for(sold, within_s=RUN_S)
+            before = before or running.memory()
+        after = running.memory()
+        return {
+            "grown": max(after[worker] / before[worker] for worker in before if worker != "intake"),
+            "intake_grown": after["intake"] / before["intake"],
+            "worker_mib": max(after.values()) / 2**20,
+        }
+
+
 TRIALS: Final[Mapping[str, Trial]] = {
     "link": link,
     "run_on": run_on,
@@ -160,7 +197,9 @@ TRIALS: Final[Mapping[str, Trial]] = {
     "one_worker": partial(far, 1),
     "two_workers": partial(far, 2),
     "intake": intake,
+    "full_ledger": full_ledger,
+    "soak": soak,
 }
-# Those of pingpost, which run on each place; and those that take too long for more than one round.
-OURS: Final = frozenset({"link", "run_on", "paced", "paced_slow", "one_worker", "two_workers", "intake"})
+# Those that run on each place, and those that take too long for more than one round.
+OURS: Final = frozenset({"link", "run_on", "paced"})
 ONCE: Final = frozenset({"soak"})

@@ -29,6 +29,8 @@ NEEDS: Final = "psutil"
 @click.argument("rows", nargs=-1, metavar="[ROW]...")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, interleaved.")
 @click.option("--leads", type=click.IntRange(min=100), default=3000, show_default=True, help="Leads of a run.")
+@click.option("--ledger", type=click.IntRange(1000), default=1_000_000, show_default=True, help="Leads of `million`.")
+@click.option("--soak", type=click.IntRange(2000), default=100_000, show_default=True, help="Leads of `memory`.")
 @click.option(
     "--on",
     "places",
@@ -38,7 +40,16 @@ NEEDS: Final = "psutil"
     help="Broker and ledger: RabbitMQ and SQLite, embedded Valkey and SQLite, RabbitMQ and PostgreSQL.  [default: all]",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON object: machine, rows, and every figure of every round.")
-def command(rows: tuple[str, ...], *, rounds: int, leads: int, places: tuple[str, ...], as_json: bool) -> None:
+def command(
+    rows: tuple[str, ...],
+    *,
+    rounds: int,
+    leads: int,
+    ledger: int,
+    soak: int,
+    places: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Measure pingpost beside plain Celery, dramatiq, taskiq and a bare loop, in interleaved rounds.
 
     ROW is some of the table's first column; without any, all are measured, in about half an hour. The servers that it
@@ -55,7 +66,12 @@ def command(rows: tuple[str, ...], *, rounds: int, leads: int, places: tuple[str
     chosen = _chosen(rows)
     with Servers() as servers:
         on = [place for place in PLACES if place in places]
-        run = Run(chosen, on, Order(servers, leads, max(100, leads // 10)), lambda line: click.echo(line, err=True))
+        run = Run(
+            chosen,
+            on,
+            Order(servers, leads, max(100, leads // 10), ledger, soak),
+            lambda line: click.echo(line, err=True),
+        )
         described = machine.described(servers)
         run.rounds(rounds)
     results = run.results()
