@@ -30,8 +30,8 @@ class Contender(Protocol):
         """Give the processes whose CPU time counts."""
         ...
 
-    def finished(self, leads: int) -> None:
-        """Wait until so many leads, of all that were ever fed, are done with, beyond their post's answer."""
+    def done_at(self, leads: int, last_at: float) -> float:
+        """Give when so many leads were done with, whose last post was answered at `last_at` (monotonic, seconds)."""
         ...
 
 
@@ -80,8 +80,9 @@ class RunningPeer:
         heads = [psutil.Process(process.pid) for process in self.processes]
         return [*heads, *(child for head in heads for child in head.children(recursive=True))]
 
-    def finished(self, leads: int) -> None:
-        """Return at once: a peer owes nothing after the post's answer."""
+    def done_at(self, leads: int, last_at: float) -> float:  # noqa: ARG002 - as ours has it
+        """Give `last_at`: a peer owes nothing after the post's answer."""
+        return last_at
 
 
 @contextmanager

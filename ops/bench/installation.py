@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -99,8 +100,8 @@ class Installation:
         """Give the resident memory of intake and workers, in bytes, by the part's name."""
         return {_name(part.cmdline()): part.memory_info().rss for part in self.workers()}
 
-    def finished(self, leads: int) -> None:
-        """Wait until so many outcomes were told to the exchange.
+    def done_at(self, leads: int, last_at: float) -> float:
+        """Wait until so many outcomes were told to the exchange, and give when they were; not before `last_at`.
 
         Raises:
             Stalled: they were not, in time.
@@ -108,6 +109,7 @@ class Installation:
         with connect_to(self.broker_url) as connection:
             if not wait_until(lambda: length(connection, HEARD.name) >= leads, within_s=TOLD_S, every_s=0.01):
                 raise Stalled(f"{length(connection, HEARD.name)} of {leads} outcomes were told")
+        return max(last_at, time.monotonic())
 
 
 def leads_from(count: int) -> Iterator[dict[str, Any]]:

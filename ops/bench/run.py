@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -112,11 +112,3 @@ def _of_both(mine: Sequence[float], theirs: Sequence[float]) -> tuple[Sequence[f
 
 def _is_on(row: Row, place: Place) -> bool:
     return row.beside or place == HOME
-
-
-def details(run: Run) -> dict[str, list[Mapping[str, float]]]:
-    """Give every figure of every round, as JSON takes it."""
-    return {
-        f"{trial} on {place}": [{name: round(value, 4) for name, value in figures.items()} for figures in rounds]
-        for (trial, place), rounds in run.figures.items()
-    }

@@ -43,8 +43,8 @@ class Order:
     """
 
     servers: Servers
-    leads: int = 3000
-    warm_up: int = 300
+    leads: int = 2000
+    warm_up: int = 200
     ledger: int = 1_000_000
     soak: int = 100_000
     place: Place = "rabbitmq"
@@ -64,15 +64,14 @@ def throughput(contender: Contender, stub: Buyer, order: Order, leads: int) -> F
     The producer shares the machine and its CPU time is nobody's: at a peer it does what is our intake's to do.
     """
     contender.feed(order.warm_up)
-    stub.wait_for(order.warm_up, within_s=RUN_S)
-    contender.finished(order.warm_up)
+    contender.done_at(order.warm_up, stub.wait_for(order.warm_up, within_s=RUN_S))
     workers = contender.workers()
     before_s, began = cpu_s(workers), time.monotonic()
     contender.feed(leads)
-    last_at = stub.wait_for(order.warm_up + leads, within_s=RUN_S)
-    contender.finished(order.warm_up + leads)
+    whole = order.warm_up + leads
+    ended = contender.done_at(whole, stub.wait_for(whole, within_s=RUN_S))
     return {
-        "leads_s": leads / (last_at - began),
+        "leads_s": leads / (ended - began),
         "cpu_ms": 1000 * (cpu_s(workers) - before_s) / leads,
     }
 
