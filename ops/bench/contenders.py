@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import psutil
 
 from ops.bench.buyer import Buyer, Stalled
-from ops.bench.peers.job import BROKER_VARIABLE, BUYER_VARIABLE, PROCESSES, THREADS
+from ops.bench.peers import BROKER_VARIABLE, BUYER_VARIABLE, PROCESSES, THREADS
 from ops.servers.own import OwnServer
 
 PYTHON: Final = (sys.executable, "-m")
@@ -68,8 +68,8 @@ class RunningPeer:
     def feed(self, leads: int) -> None:
         """See `Contender`."""
         if self.producer is None:
-            for process in self.processes:
-                _ask(process, leads // len(self.processes))
+            for number, process in enumerate(self.processes):
+                _ask(process, (leads + number) // len(self.processes))
             return
         _ask(self.producer, leads)
         if self.producer.stdout is None or not self.producer.stdout.readline():

@@ -67,7 +67,7 @@ class Form:
     """How pingpost is run: who posts, its workers and their threads; further settings."""
 
     run_on: bool = False
-    arguments: tuple[str, ...] = ("--workers", "1", "--posts", "1")
+    arguments: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
@@ -75,9 +75,9 @@ class Form:
         return {f"{PREFIX}{POST_BY.upper()}": "ping" if self.run_on else "broker", **self.settings}
 
 
-def two_workers(*, run_on: bool) -> Form:
-    """Give the form with two worker processes: one for pings and one for posts, or two that run posts on."""
-    return Form(run_on, ("--workers", "2", "--posts", "0")) if run_on else Form()
+def alike(workers: int, *, run_on: bool) -> Form:
+    """Give the form with so many workers, each of pings and posts, as the peers' are."""
+    return Form(run_on, ("--workers", str(workers), "--posts", "0"))
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import amqp
 
 from ops.bench.buyer import Buyer, buyer
-from ops.bench.servers import Missing, Servers
+from ops.bench.servers import Servers
 
 LIBRARIES: Final = (
     "celery",
@@ -77,10 +77,9 @@ def _installed(name: str) -> str | None:
 
 
 def _rabbitmq(servers: Servers) -> str | None:
-    try:
-        place = urlsplit(servers.rabbitmq)
-    except Missing:
+    if not servers.runs("rabbitmq"):  # only it can tell its version, and starting it takes seconds
         return None
+    place = urlsplit(servers.rabbitmq)
     with amqp.Connection(f"{place.hostname}:{place.port}") as connection:
         version = connection.server_properties["version"]
     return version.decode() if isinstance(version, bytes) else str(version)

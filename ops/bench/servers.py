@@ -47,6 +47,10 @@ class Servers:
     ) -> None:
         self._stack.close()
 
+    def runs(self, name: str) -> bool:
+        """Whether a server was needed so far, and runs."""
+        return name in self.__dict__
+
     @cached_property
     def rabbitmq(self) -> str:
         """The URL of a RabbitMQ, its default virtual host spelt so that every library takes it.

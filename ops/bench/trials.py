@@ -16,7 +16,7 @@ from ops.bench.buyer import Buyer, buyer
 from ops.bench.contenders import Contender, cpu_s, running_peer
 from ops.bench.figures import percentile
 from ops.bench.frontdoor import front_door
-from ops.bench.installation import Form, installation, lead, runs_posts_on, two_workers
+from ops.bench.installation import Form, alike, installation, lead, runs_posts_on
 from ops.bench.ledgers import compare, ledger_in
 from ops.bench.pacing import OpenLoop
 from ops.bench.servers import Missing, Place, Servers
@@ -97,28 +97,27 @@ def ours(form: Form, order: Order, *, latency_ms: float = 0, share: float = 1.0)
 
 def link(order: Order) -> Figures:
     """Measure the chain whose link travels through the broker."""
-    return ours(two_workers(run_on=False), order)
+    return ours(alike(2, run_on=False), order)
 
 
 def run_on(order: Order) -> Figures:
     """Measure the post run on by the worker that pinged."""
-    return ours(two_workers(run_on=True), order)
+    return ours(alike(2, run_on=True), order)
 
 
 def far(workers: int, order: Order) -> Figures:
     """Measure so many workers, of pings and posts alike, with a buyer whose answers take `FAR_MS`."""
-    form = Form(best(), ("--workers", str(workers), "--posts", "0"))
-    return ours(form, order, latency_ms=FAR_MS, share=0.2 * workers)
+    return ours(alike(workers, run_on=best()), order, latency_ms=FAR_MS, share=0.3 * workers)
 
 
 def paced(order: Order) -> Figures:
     """Send 50 leads a second, and tell how long each took from the moment for which it was scheduled."""
-    return _paced(order, two_workers(run_on=best()), lambda _: "123", 0)
+    return _paced(order, alike(2, run_on=best()), lambda _: "123", 0)
 
 
 def paced_slow(order: Order) -> Figures:
     """Tell the same of four leads in five, while the buyer takes 2 s for each answer to the fifth one."""
-    form = two_workers(run_on=best())
+    form = alike(2, run_on=best())
     settings = {"PINGPOST_PING_TIMEOUT_S": "8", "PINGPOST_POST_TIMEOUT_S": "8"}
     slow = Form(form.run_on, (*form.arguments, "--concurrency", str(SLOW_THREADS)), settings)
     return _paced(order, slow, lambda turn: "slow" if turn % SLOW_EVERY == 0 else "123", SLOW_MS)
@@ -169,7 +168,7 @@ def soak(order: Order) -> Figures:
     with ExitStack() as stack:
         stub = stack.enter_context(buyer())
         running = stack.enter_context(
-            installation(two_workers(run_on=best()), stub, order.servers.places(order.place, stack))
+            installation(alike(2, run_on=best()), stub, order.servers.places(order.place, stack))
         )
         before: Mapping[str, int] = {}
         for sold in range(SOAK_STEP, order.soak + 1, SOAK_STEP):

@@ -77,8 +77,8 @@ def command(  # noqa: PLR0913 - an option each
         order = Order(servers, leads, max(100, leads // 10), ledger, soak)
         on = [place for place in PLACES if place in places]
         run = Run(chosen, on, order, lambda line: click.echo(line, err=True))
-        described = machine.described(servers)
         run.rounds(rounds)
+        described = machine.described(servers)
     results = run.results()
     changes = before.changes(described, results) if before else {}
     told = json.dumps(report.as_object(described, rounds, run, results), indent=1)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from celery import Celery, chain
 
-from ops.bench.peers import job
+from ops.bench.peers import THREADS, job
 from ops.bench.peers.job import Lead
 
 app = Celery("celery_chain", broker=job.broker_url())
@@ -20,7 +20,7 @@ app.conf.update(
     task_ignore_result=True,
     task_default_queue="bench.celery",
     broker_transport_options={"confirm_publish": True},
-    broker_pool_limit=job.THREADS,
+    broker_pool_limit=THREADS,
     broker_connection_retry_on_startup=True,
     # Else each of our lines would be wrapped in one of Celery's.
     worker_redirect_stdouts=False,

@@ -12,12 +12,9 @@ from typing import Any, Final
 import requests
 import structlog
 
+from ops.bench.peers import BROKER_VARIABLE, BUYER_VARIABLE
 from ops.bench.stub import PING_PATH, POST_PATH
 
-BROKER_VARIABLE: Final = "BENCH_BROKER_URL"
-BUYER_VARIABLE: Final = "BENCH_BUYER_URL"
-PROCESSES: Final = 2
-THREADS: Final = 16
 TIMEOUT_S: Final = 10.0
 
 Lead = dict[str, str]
