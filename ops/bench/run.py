@@ -15,6 +15,7 @@ from ops.bench.trials import ONCE, OURS, TRIALS, Figures, Order
 
 Tell = Callable[[str], None]
 HOME: Final[Place] = "rabbitmq"
+TRIES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +79,26 @@ class Run:
         return list(dict.fromkeys(pairs))
 
     def _try(self, trial: str, place: Place, when: str) -> None:
-        try:
-            figures = TRIALS[trial](replace(self.order, place=place))
-        except (Missing, Stalled) as reason:
-            self.missing[trial, place] = str(reason)
-            self.tell(f"{when}: {trial} on {place}: {reason}")
-            return
-        self.figures[trial, place].append(figures)
-        told = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
-        self.tell(f"{when}: {trial} on {place}: {told}")
+        """Run a trial; one that stalls is run once more, since half an hour shall not hang on one process."""
+        for tries_left in reversed(range(TRIES)):
+            try:
+                figures = TRIALS[trial](replace(self.order, place=place))
+            except Missing as reason:
+                self._give_up(trial, place, when, reason)
+                return
+            except (Stalled, TimeoutError) as reason:
+                self.tell(f"{when}: {trial} on {place}: {reason}")
+                if not tries_left:
+                    self._give_up(trial, place, when, reason)
+            else:
+                self.figures[trial, place].append(figures)
+                told = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+                self.tell(f"{when}: {trial} on {place}: {told}")
+                return
+
+    def _give_up(self, trial: str, place: Place, when: str, reason: Exception) -> None:
+        self.missing[trial, place] = str(reason)
+        self.tell(f"{when}: {trial} on {place} is left out: {reason}")
 
     def _result(self, row: Row, place: Place) -> Result:
         measured = {form: values for form in row.a if (values := self._values(form, place, row.figure))}

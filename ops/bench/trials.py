@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from ops.bench.buyer import Buyer, buyer
+from ops.bench.buyer import Buyer, Stalled, buyer
 from ops.bench.contenders import Contender, cpu_s, running_peer
 from ops.bench.figures import percentile
 from ops.bench.frontdoor import front_door
@@ -142,7 +142,7 @@ def _open_loop(producer: Producer, number: int, subid_of: Callable[[int], str]) 
     ):
         outcome = future.result(timeout=RUN_S)
         if outcome["status"] != "sold":
-            raise RuntimeError(f"a lead was not sold: {outcome}")
+            raise Stalled(f"a lead was not sold: {outcome}")
     return loop.took_s
 
 
