@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 BATCH: Final = 50
 LEADS: Final = 1000
-LOOKS: Final = 100
+LOOKS: Final = 300
 CHUNK: Final = 100_000
 SPAN_MS: Final = 30 * 86_400_000
 BUDGET_MS: Final = 10_000

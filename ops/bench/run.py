@@ -66,7 +66,9 @@ class Run:
 
     def results(self) -> list[Result]:
         """Give what each row amounts to on each place on which it is measured."""
-        return [self._result(row, place) for row in self.rows for place in self.places if _is_on(row, place)]
+        asked = {"ledger": self.order.ledger, "soak": self.order.soak}
+        rows = [replace(row, title=row.title.format(**asked)) for row in self.rows]
+        return [self._result(row, place) for row in rows for place in self.places if _is_on(row, place)]
 
     def _trials(self) -> list[tuple[str, Place]]:
         pairs = [
@@ -105,7 +107,8 @@ class Run:
         theirs = self._values(row.b, HOME, row.figure) if row.b else None
         if not measured or theirs == []:
             lacking = [(form, place) for form in row.a] + ([(row.b, HOME)] if row.b else [])
-            return Result(row, place, None, why="; ".join(self.missing.get(each, "") for each in lacking).strip("; "))
+            whys = dict.fromkeys(self.missing[each] for each in lacking if each in self.missing)
+            return Result(row, place, None, why="; ".join(whys))
         pick = max if row.better == "higher" else min
         mine = pick(measured.values(), key=lambda values: Spread.of(values).median)
         values = mine if theirs is None else ratios(*_of_both(mine, theirs))
