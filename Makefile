@@ -52,8 +52,8 @@ $(VENV)/.bench: ops/requirements/bench.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ops/requirements/bench.txt
 	@touch $@
 
-bench: $(VENV)/.bench ## measure pingpost beside its peers and the bare machine, half an hour (ROWS, ROUNDS)
-	$(BIN)/pingpost bench $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/.bench ## measure pingpost beside its peers and the bare machine, half an hour (ROWS, ROUNDS, SAVE)
+	$(BIN)/pingpost bench $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SAVE),--save $(SAVE))
 
 lint: install-dev ## style, types and import contracts
 	$(BIN)/ruff check .
