@@ -31,7 +31,7 @@ SLOW_MS: Final = 2000
 SLOW_EVERY: Final = 5
 # Two slow answers hold a thread for four seconds, ten times a second: forty of them are busy with nothing else.
 SLOW_THREADS: Final = 48
-DOOR_SHARE: Final = 2
+DOOR_SHARE: Final = 4
 SOAK_STEP: Final = 1000
 
 
