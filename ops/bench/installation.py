@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psutil
 from kombu import Queue
@@ -24,23 +24,17 @@ from ops.servers.waiting import wait_until
 from workers import topology
 from workers.broker import length
 from workers.producer import Producer
-from workers.settings import PREFIX, Settings
+from workers.settings import PREFIX
 from workers.transport import connect_to
 
 READY_S: Final = 60
 TOLD_S: Final = 10
 STOP_S: Final = 60
-POST_BY: Final = "post_by"
 UP: Final = (sys.executable, "-m", "workers.cli", "up", "--plain", "--no-flower")
 # What is told is kept, as upstream would: a broker that may drop it has less to do.
 HEARD: Final = Queue("bench.outcomes", exchange=topology.outcomes, routing_key="#", durable=True)
 _CREDENTIALS: Final = {"PINGPOST_PARTNER_ID": "BENCH", "PINGPOST_KEY": "key-of-the-bench", "PINGPOST_SUBID": "123"}
 _NUMBERS: Final = count()
-
-
-def runs_posts_on() -> bool:
-    """Whether this version knows the form in which the worker that pinged goes straight on to the post."""
-    return POST_BY in Settings.model_fields
 
 
 def lead(number: int, **fields: str) -> dict[str, Any]:
@@ -64,20 +58,24 @@ def lead(number: int, **fields: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How pingpost is run: who posts, its workers and their threads; further settings."""
+    """How pingpost is run: its workers, each of pings and posts as the peers' are; who posts (None: as it is shipped).
 
-    run_on: bool = False
-    arguments: tuple[str, ...] = ()
+    `threads` of each worker where they are not the default; further `settings`.
+    """
+
+    workers: int = 2
+    post_by: Literal["ping", "broker"] | None = None
+    threads: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> tuple[str, ...]:
+        """Give the arguments of `pingpost up`."""
+        threads = () if self.threads is None else ("--concurrency", str(self.threads))
+        return ("--workers", str(self.workers), "--posts", "0", *threads)
 
     def environment(self) -> dict[str, str]:
         """Give the settings."""
-        return {f"{PREFIX}{POST_BY.upper()}": "ping" if self.run_on else "broker", **self.settings}
-
-
-def alike(workers: int, *, run_on: bool) -> Form:
-    """Give the form with so many workers, each of pings and posts, as the peers' are."""
-    return Form(run_on, ("--workers", str(workers), "--posts", "0"))
+        return {**({"PINGPOST_POST_BY": self.post_by} if self.post_by else {}), **self.settings}
 
 
 @dataclass(slots=True)
@@ -148,7 +146,7 @@ def installation(form: Form, buyer: Buyer, places: Mapping[str, str]) -> Iterato
     try:
         if given := places.get("PINGPOST_BROKER_URL"):
             clear(given)
-        process = own.run([*UP, *form.arguments], env=environment(own.home, buyer, {**places, **form.environment()}))
+        process = own.run([*UP, *form.arguments()], env=environment(own.home, buyer, {**places, **form.environment()}))
         wait_until(lambda: process.poll() is not None or _is_ready(own.home), within_s=READY_S)
         if process.poll() is not None or not _is_ready(own.home):
             raise Stalled(f"pingpost up does not start: {own.output}")

@@ -16,7 +16,7 @@ from ops.bench.buyer import Buyer, Stalled, buyer
 from ops.bench.contenders import Contender, cpu_s, running_peer
 from ops.bench.figures import percentile
 from ops.bench.frontdoor import front_door
-from ops.bench.installation import Form, alike, installation, lead, runs_posts_on
+from ops.bench.installation import Form, installation, lead
 from ops.bench.ledgers import compare, ledger_in
 from ops.bench.pacing import OpenLoop
 from ops.bench.servers import Missing, Place, Servers
@@ -53,11 +53,6 @@ class Order:
 Trial = Callable[[Order], Figures]
 
 
-def best() -> bool:
-    """Whether posts are run on, where only one form is measured: yes, where this version knows how."""
-    return runs_posts_on()
-
-
 def throughput(contender: Contender, stub: Buyer, order: Order, leads: int) -> Figures:
     """Warm up, then enqueue as fast as the producer can, and wait for the last lead's outcome.
 
@@ -86,8 +81,6 @@ def peer(name: str, order: Order) -> Figures:
 
 def ours(form: Form, order: Order, *, latency_ms: float = 0, share: float = 1.0) -> Figures:
     """Measure pingpost with a share of the leads, in one of its forms."""
-    if form.run_on and not runs_posts_on():
-        raise Missing("this version of pingpost knows no PINGPOST_POST_BY")
     with ExitStack() as stack:
         stub = stack.enter_context(buyer(latency_ms=latency_ms))
         places = order.servers.places(order.place, stack)
@@ -97,30 +90,33 @@ def ours(form: Form, order: Order, *, latency_ms: float = 0, share: float = 1.0)
 
 def link(order: Order) -> Figures:
     """Measure the chain whose link travels through the broker."""
-    return ours(alike(2, run_on=False), order)
+    return ours(Form(post_by="broker"), order)
 
 
 def run_on(order: Order) -> Figures:
     """Measure the post run on by the worker that pinged."""
-    return ours(alike(2, run_on=True), order)
+    return ours(Form(post_by="ping"), order)
 
 
 def far(workers: int, order: Order) -> Figures:
     """Measure so many workers, of pings and posts alike, with a buyer whose answers take `FAR_MS`."""
-    return ours(alike(workers, run_on=best()), order, latency_ms=FAR_MS, share=0.3 * workers)
+    return ours(Form(workers), order, latency_ms=FAR_MS, share=0.3 * workers)
 
 
 def paced(order: Order) -> Figures:
     """Send 50 leads a second, and tell how long each took from the moment for which it was scheduled."""
-    return _paced(order, alike(2, run_on=best()), lambda _: "123", 0)
+    return _paced(order, Form(), lambda _: "123", 0)
 
 
 def paced_slow(order: Order) -> Figures:
     """Tell the same of four leads in five, while the buyer takes 2 s for each answer to the fifth one."""
-    form = alike(2, run_on=best())
     settings = {"PINGPOST_PING_TIMEOUT_S": "8", "PINGPOST_POST_TIMEOUT_S": "8"}
-    slow = Form(form.run_on, (*form.arguments, "--concurrency", str(SLOW_THREADS)), settings)
-    return _paced(order, slow, lambda turn: "slow" if turn % SLOW_EVERY == 0 else "123", SLOW_MS)
+    return _paced(
+        order,
+        Form(threads=SLOW_THREADS, settings=settings),
+        lambda turn: "slow" if turn % SLOW_EVERY == 0 else "123",
+        SLOW_MS,
+    )
 
 
 def _paced(order: Order, form: Form, subid_of: Callable[[int], str], slow_ms: float) -> Figures:
@@ -167,9 +163,7 @@ def soak(order: Order) -> Figures:
     """Sell many leads, and tell how much the worker grew that grew the most after its first thousand."""
     with ExitStack() as stack:
         stub = stack.enter_context(buyer())
-        running = stack.enter_context(
-            installation(alike(2, run_on=best()), stub, order.servers.places(order.place, stack))
-        )
+        running = stack.enter_context(installation(Form(), stub, order.servers.places(order.place, stack)))
         before: Mapping[str, int] = {}
         for sold in range(SOAK_STEP, order.soak + 1, SOAK_STEP):
             running.feed(SOAK_STEP)
