@@ -10,14 +10,14 @@ import structlog
 from celery import Task
 
 from tasks.away import BROKER_AWAY
-from tasks.carrying import hand
+from tasks.carrying import hand, is_leaving
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.ledger import LedgerError
 from tasks.results import GoOn, Later, Stop, words
 from tasks.services import Services
-from tasks.steps import end, take
+from tasks.steps import end, settle, take
 
 log = structlog.stdlib.get_logger()
 
@@ -43,20 +43,27 @@ class Step(Task):
     def follow(self, call: Call, lead_id: str) -> str | None:
         """Take the step; wait, go on along the chain, or end it here. Gives what Flower shows as its result."""
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
-        match take(self.services, call, lead_id, redelivered=redelivered, seen=hand.seen(lead_id)):
+        carries = hand.by is not None and not is_leaving()
+        match take(self.services, call, lead_id, redelivered=redelivered, carries=carries, over=hand.taken_over()):
             case Later(seconds):
                 raise self.retry(countdown=self.app.countdown(seconds), max_retries=None)
             case Stop() as following:
                 self.end_chain()
             case GoOn() as following:
-                hand.row = following.row
+                hand.over = following.over if carries else None
         return words(following)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Publish this task, unless the thread that asks for it goes on with it itself (`tasks.carrying`)."""
         if hand.takes(self, args, kwargs, options):
             return self.AsyncResult(options["task_id"])
+        self.settle()
         return super().apply_async(args, kwargs, **options)
+
+    def settle(self) -> None:
+        """Write what this thread was to hand over, and does not."""
+        if (over := hand.taken_over()) is not None:
+            settle(self.services, over)
 
     def end_chain(self) -> None:
         """Let nothing follow: the next link is taken off, and the task succeeds."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from celery.worker import state as worker
 from kombu import Queue
 
-from tasks.ledger import LeadRow
+from tasks.results import Handover
 
 # Who publishes with this for `Hand.by` gets its message back instead.
 ANYBODY: Final = "anybody"
@@ -58,15 +58,20 @@ class Letter:
     delivery_info: dict[str, Any]
 
 
+def is_leaving() -> bool:
+    """Whether this worker has been asked to end."""
+    return worker.should_stop is not None or worker.should_terminate is not None
+
+
 class Hand(threading.local):
     """What a worker's thread carries from one task to the next.
 
-    `by`: the task that runs and whose link may be taken; None: nobody's. `row`: the lead as that task left it.
+    `by`: the task that runs and whose link may be taken; None: nobody's. `over`: the lead as that task left it.
     """
 
     by: str | None
     link: Link | None
-    row: LeadRow | None
+    over: Handover | None
 
     def __init__(self) -> None:
         self.open(None)
@@ -79,27 +84,26 @@ class Hand(threading.local):
         """
         if self.by is None or task.name == self.by or options.get("countdown") or options.get("eta"):
             return False
-        if self.by == ANYBODY:
-            self.link = Link(task, tuple(args or ()), kwargs or {}, options)
-            return True
-        if task.rate_limit or worker.should_stop is not None or worker.should_terminate is not None:
+        if self.by != ANYBODY and (task.rate_limit or is_leaving()):
             return False
         self.link = Link(task, tuple(args or ()), kwargs or {}, options)
         return True
 
-    def open(self, by: str | None) -> None:
-        """Begin anew: `by` runs now."""
-        self.by, self.link, self.row = by, None, None
+    def open(self, by: str | None, *, goes_on: bool = False) -> None:
+        """Begin a task, whose link may be taken if `by` names it; `goes_on`: with what the last one handed over."""
+        self.by, self.link = by, None
+        if not goes_on:
+            self.over = None
 
     def let_go(self) -> Link | None:
         """Give what was taken; from here on, nothing is."""
         link, self.link, self.by = self.link, None, None
         return link
 
-    def seen(self, lead_id: str) -> LeadRow | None:
-        """Give a lead as the task before this one left it, once."""
-        row, self.row = self.row, None
-        return row if row is not None and row.lead_id == lead_id else None
+    def taken_over(self) -> Handover | None:
+        """Give the lead as the task before this one left it, once."""
+        over, self.over = self.over, None
+        return over
 
 
 hand = Hand()

@@ -19,12 +19,15 @@ from tasks.telling import AddressRefuses, ExchangeRefuses, aged
 log = structlog.stdlib.get_logger()
 
 
-def tell_outcome(services: Services, lead_id: str, outcome: Outcome) -> None:
-    """Log an outcome that was just committed, and tell it. What fails here, the sweep does again."""
+def tell_outcome(services: Services, lead_id: str, outcome: Outcome, untold: Untold | None = None) -> None:
+    """Log an outcome that was just committed, and tell it. What fails here, the sweep does again.
+
+    `untold`: who waits for it, where that was read with it.
+    """
     log_outcome(outcome.message())
     services.measures.ended(outcome)
     try:
-        untold = services.ledger.untold_of(lead_id)
+        untold = untold or services.ledger.untold_of(lead_id)
     except LedgerError as away:
         log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
         return

@@ -11,7 +11,7 @@ from celery.worker.request import Request as CelerysRequest
 from celery.worker.state import task_reserved
 
 from tasks.base import cause_of
-from tasks.carrying import Link, hand
+from tasks.carrying import Letter, Link, hand
 from tasks.core.protocol import Call
 
 
@@ -34,7 +34,8 @@ class Request(CelerysRequest):
 
     def on_accepted(self, *arguments: Any) -> None:
         """Begin, in the thread that runs the task. A pool of processes comes here elsewhere, and carries nothing."""
-        hand.open(self.name if self.app.posts_at_once and self.name == Call.PING else None)
+        carries = self.app.posts_at_once and self.name == Call.PING
+        hand.open(self.name if carries else None, goes_on=isinstance(self.message, Letter))
         super().on_accepted(*arguments)
 
     def on_success(self, outcome: Any, **options: Any) -> None:
@@ -47,6 +48,7 @@ class Request(CelerysRequest):
             finally:
                 self._link = None
                 self.acknowledge()
+                self.task.settle()
 
     def acknowledge(self) -> None:
         """Acknowledge the message; while another task is run by it, it is still needed."""

@@ -14,7 +14,7 @@ from tasks.core.sale import Sale
 from tasks.core.states import State
 from tasks.core.verdict import Accepted, Again, End, Sold, Verdict
 from tasks.ledger import LeadRow, Move
-from tasks.ledger.moves import READY
+from tasks.ledger.moves import READY, Unsettled
 from tasks.ledger.rows import from_ms, micros
 from tasks.services import Services
 
@@ -26,15 +26,23 @@ class Stop:
     outcome: Outcome | None = None
 
 
+@dataclass(slots=True)
+class Handover:
+    """A lead as a step leaves it to the next one in the same thread, where `unsettled` is yet to be written."""
+
+    row: LeadRow = field(repr=False)
+    unsettled: Unsettled | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class GoOn:
     """The next link of the chain may start: there is a bid, at this price where it named one.
 
-    `row`: the lead as it stands then, where that is known.
+    `over`: what whoever goes on at once needs not look up.
     """
 
     price: Money | None = None
-    row: LeadRow | None = field(default=None, repr=False, compare=False)
+    over: Handover | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ def move_of(services: Services, call: Call, row: LeadRow, verdict: Verdict) -> t
     """Turn a verdict into the lead's next state, and into what becomes of the message."""
     match verdict:
         case Accepted(bid):
-            return Move(State.BID, values=_bid_columns(bid)), GoOn(bid.price, _with_bid(row, bid))
+            return Move(State.BID, values=_bid_columns(bid)), GoOn(bid.price, Handover(_with_bid(row, bid)))
         case Sold(sale):
             outcome = _sold(services, row, call, sale)
             return Move(State.SOLD, outcome=outcome, values=_sale_columns(call, sale)), Stop(outcome)

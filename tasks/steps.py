@@ -25,11 +25,11 @@ from tasks.gates.port import Ask, Closed, Go, Heard, Wait
 from tasks.ledger import LeadRow, LedgerError, Move
 from tasks.ledger.away import is_away
 from tasks.ledger.limits import Take
-from tasks.ledger.moves import READY
+from tasks.ledger.moves import READY, Unsettled
 from tasks.ledger.rows import from_ms
 from tasks.outbox import tell_outcome
 from tasks.reporting import report, scopes_of, tell_the_gates
-from tasks.results import GoOn, Later, Next, Stop, move_of, outcome_of, stage_of
+from tasks.results import GoOn, Handover, Later, Next, Stop, move_of, outcome_of, stage_of
 from tasks.services import Services
 
 log = structlog.stdlib.get_logger()
@@ -44,26 +44,46 @@ LEDGER_PATIENCE_S: Final = 60.0
 
 
 def take(
-    services: Services, call: Call, lead_id: str, *, redelivered: bool = False, seen: LeadRow | None = None
+    services: Services,
+    call: Call,
+    lead_id: str,
+    *,
+    redelivered: bool = False,
+    carries: bool = False,
+    over: Handover | None = None,
 ) -> Next:
     """Take a step of a lead.
 
-    `redelivered`: the broker may have handed this message to a worker that died. `seen`: the lead as this thread left
-    it a moment ago; whether it still stands so, the claim finds out.
+    `redelivered`: the broker may have handed this message to a worker that died. `carries`: this thread takes the next
+    step, too, so that a bid may be written with the claim of its post. `over`: the lead as this thread left it a moment
+    ago; whether it still stands so, the claim finds out.
 
     Raises:
         Exception: a fault of ours; the lead is where the last committed move left it.
     """
     try:
-        return _take(services, call, lead_id, redelivered=redelivered, seen=seen)
+        try:
+            return _take(services, call, lead_id, redelivered=redelivered, carries=carries, over=over)
+        finally:
+            if over is not None:
+                settle(services, over)
     except LedgerError:
         # Nothing that this step did is lost: it is found where its last commit left it, by this message or the sweep.
         return Later(LEDGER_AWAY_S)
 
 
-def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool, seen: LeadRow | None) -> Next:
+def settle(services: Services, over: Handover) -> None:
+    """Write what a call brought, if that is still to be done."""
+    late, over.unsettled = over.unsettled, None
+    if late is not None:
+        _persist(services, lambda: services.ledger.settle(late.claimed, late.exchange, late.step))
+
+
+def _take(
+    services: Services, call: Call, lead_id: str, *, redelivered: bool, carries: bool, over: Handover | None
+) -> Next:
     services.measures.stepped(call)
-    row = seen or services.ledger.lead(lead_id)
+    row = over.row if over is not None else services.ledger.lead(lead_id)
     if row is None or row.state.final:
         return Stop()
     if call is Call.PING and row.state is State.BID:
@@ -71,9 +91,11 @@ def _take(services: Services, call: Call, lead_id: str, *, redelivered: bool, se
         return GoOn(row.price_quoted)
     if not _is_ready(row, call, redelivered=redelivered):
         return Stop()
+    over = over or Handover(row)
     if row.remaining_s <= 0:
+        settle(services, over)
         return expire(services, row)
-    return _ask_the_gates(services, call, row)
+    return _ask_the_gates(services, call, over, carries=carries)
 
 
 def expire(services: Services, row: LeadRow) -> Stop:
@@ -102,8 +124,8 @@ def _is_ready(row: LeadRow, call: Call, *, redelivered: bool) -> bool:
     return call is Call.PING and row.state is State.PINGING and redelivered
 
 
-def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
-    rules = services.rules
+def _ask_the_gates(services: Services, call: Call, over: Handover, *, carries: bool) -> Next:
+    rules, row = services.rules, over.row
     timeout_s = min(rules.timeout_s(call), max(row.remaining_s, SHORTEST_TIMEOUT_S))
     budget_ms = round((timeout_s + CALL_MARGIN_S) * 1000)
     scopes = scopes_of(services, row)
@@ -112,19 +134,23 @@ def _ask_the_gates(services: Services, call: Call, row: LeadRow) -> Next:
     if taking is not None and (full := services.ledger.limit_reached(taking)) is not None:
         # Before it takes anything of the pace. The claim decides, should there be room here and none there.
         services.gates.leave(row.lead_id)
+        settle(services, over)
         return Stop(end(services, row, Status.CAPPED, stage_of(call), full.reason))
     # What has already been bid for goes first; a lead's only call waits its turn as any ping does.
     match services.gates.admit(Ask(row.lead_id, scopes, budget_ms, patience_ms, sells=call is Call.POST)):
         case Closed() as closed:
+            settle(services, over)
             return Stop(_turn_away(services, row, call, closed))
         case Wait(seconds, reason, code):
+            settle(services, over)
             return _wait(services, row, seconds, reason, code)
         case Go() as go:
-            claimed = services.ledger.claim(row, call, budget_ms, taking)
+            claimed = services.ledger.claim(row, call, budget_ms, taking, after=over.unsettled)
+            over.unsettled = None
             if isinstance(claimed, LeadRow):
                 if (row.posts if call.sells else row.pings) == 0:
                     services.measures.began(call, (claimed.read_ms - row.changed_ms) / 1000)
-                return _call_the_buyer(services, call, claimed, go, timeout_s)
+                return _call_the_buyer(services, call, claimed, go, timeout_s, carries=carries)
             report(services, go, Heard.UNASKED)
             if claimed is None:
                 return Stop()
@@ -164,7 +190,9 @@ def _wait(services: Services, row: LeadRow, seconds: float, reason: str, code: i
     return Later(seconds)
 
 
-def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, timeout_s: float) -> Next:
+def _call_the_buyer(
+    services: Services, call: Call, claimed: LeadRow, go: Go, timeout_s: float, *, carries: bool
+) -> Next:
     exchange = _without_number(services.buyer.ask(call, _offer(services, call, claimed), timeout_s))
     verdict = judge(call, exchange.answer, services.protocol, services.rules.floor)
     move, following = move_of(services, call, claimed, verdict)
@@ -174,7 +202,11 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, ti
     if ping_refused:
         # First, since others are about to call: a cap, a limit or maintenance is everybody's.
         tell_the_gates(services, claimed, go, exchange, verdict)
-    kept = _persist(services, lambda: services.ledger.settle(claimed, exchange, move))
+    if carries and isinstance(following, GoOn) and following.over is not None:
+        following.over.unsettled = Unsettled(claimed, exchange, move)
+        tell_the_gates(services, claimed, go, exchange, verdict)
+        return following
+    kept, untold = _persist(services, lambda: services.ledger.end(claimed, exchange, move))
     alarm = getattr(verdict, "alarm", None)
     if not kept:
         if isinstance(exchange.answer, Sale):
@@ -183,7 +215,7 @@ def _call_the_buyer(services: Services, call: Call, claimed: LeadRow, go: Go, ti
     if alarm:
         log.error("alarm", lead_id=claimed.lead_id, stage=stage_of(call).value, reason=alarm, answer=exchange.raw)
     if kept and move.outcome is not None:
-        tell_outcome(services, claimed.lead_id, move.outcome)
+        tell_outcome(services, claimed.lead_id, move.outcome, untold)
     if not ping_refused:
         # Last, since a state store that hangs must not let the ledger and the producer wait for what a post brought.
         tell_the_gates(services, claimed, go, exchange, verdict)

@@ -31,7 +31,7 @@ from tasks.ledger.backlog import Backlog
 from tasks.ledger.commit import GroupCommit
 from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
 from tasks.ledger.limits import LimitReached, Take, Used
-from tasks.ledger.moves import Move
+from tasks.ledger.moves import Move, Unsettled
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reset, Takings, Untold
 from tasks.ledger.schema import leads
 from tasks.ledger.version import require, version
@@ -123,10 +123,16 @@ class Ledger:
         return self.read(lambda connection: moves.read(connection, lead_id))
 
     def claim(
-        self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None
+        self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None, *, after: Unsettled | None = None
     ) -> LeadRow | LimitReached | None:
-        """Begin a call (`moves.claim`). Durable when it returns."""
-        return self.write(lambda connection: moves.claim(connection, row, call, budget_ms, take))
+        """Begin a call (`moves.claim`), together with what the call before it brought. Durable when it returns."""
+
+        def work(connection: Connection) -> LeadRow | LimitReached | None:
+            if after is not None:
+                moves.settle(connection, after.claimed, after.exchange, after.step)
+            return moves.claim(connection, row, call, budget_ms, take)
+
+        return self.write(work)
 
     def move(self, row: LeadRow, step: Move) -> bool:
         """Make a move without a call (`moves.move`)."""
@@ -139,6 +145,15 @@ class Ledger:
     def settle(self, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
         """Write what a call brought (`moves.settle`). False: the lead had moved on."""
         return self.write(lambda connection: moves.settle(connection, claimed, exchange, step))
+
+    def end(self, claimed: LeadRow, exchange: Exchange, step: Move) -> tuple[bool, Untold | None]:
+        """Write what a call brought (`moves.settle`); if that is its outcome, give it with who waits for it."""
+
+        def work(connection: Connection) -> tuple[bool, Untold | None]:
+            kept = moves.settle(connection, claimed, exchange, step)
+            return kept, outbox.untold_of(connection, claimed.lead_id) if kept and step.outcome else None
+
+        return self.write(work)
 
     def untold_of(self, lead_id: str) -> Untold | None:
         """Read one lead's outcome and who waits for it."""

@@ -49,6 +49,15 @@ class Move:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a call brought, on its way into the ledger."""
+
+    claimed: LeadRow
+    exchange: Exchange
+    step: Move
+
+
 def read(connection: Connection, lead_id: str) -> LeadRow | None:
     """Read one lead, or None."""
     row = statements.READ.one(connection, {"its_id": lead_id})

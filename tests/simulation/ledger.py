@@ -21,7 +21,7 @@ from tasks.core.sale import Sale
 from tasks.core.states import State, may_move
 from tasks.ledger import Arrival, GateRow, LeadRow, Move, Receipt, Reception, Reply, Reset, Takings, Untold
 from tasks.ledger.limits import Take
-from tasks.ledger.moves import READY, ForbiddenMove
+from tasks.ledger.moves import READY, ForbiddenMove, Unsettled
 from tasks.ledger.rows import money, to_ms
 from tasks.ledger.statements import CLAIMED
 from tests.simulation.strands import Clock, effect
@@ -196,10 +196,20 @@ class ModelLedger:
         row = self.rows[seen.lead_id]
         return row if (row.state, row.epoch) == (seen.state, seen.epoch) else None
 
-    def claim(self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None) -> LeadRow | None:
+    def claim(
+        self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None, *, after: Unsettled | None = None
+    ) -> LeadRow | None:
         if row.state is not READY[call] and not (call is Call.PING and row.state is State.PINGING):
             raise ForbiddenMove(f"a {call} from {row.state}")
-        return self._transact(f"claim {call}", lambda: self._claim(row, call, budget_ms))
+        if after is not None:
+            self._check(after.claimed.state, after.step)
+
+        def work() -> LeadRow | None:
+            if after is not None:
+                self._settle(after.claimed, after.exchange, after.step)
+            return self._claim(row, call, budget_ms)
+
+        return self._transact(f"claim {call}", work)
 
     def _claim(self, seen: LeadRow, call: Call, budget_ms: int) -> LeadRow | None:
         row = self._standing(seen)
@@ -243,6 +253,15 @@ class ModelLedger:
     def settle(self, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
         self._check(claimed.state, step)
         return self._transact(f"settle {step.target}", lambda: self._settle(claimed, exchange, step))
+
+    def end(self, claimed: LeadRow, exchange: Exchange, step: Move) -> tuple[bool, Untold | None]:
+        self._check(claimed.state, step)
+
+        def work() -> tuple[bool, Untold | None]:
+            kept = self._settle(claimed, exchange, step)
+            return kept, self._untold(claimed.lead_id) if kept and step.outcome else None
+
+        return self._transact(f"settle {step.target}", work)
 
     def _settle(self, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
         number = claimed.posts if exchange.call.sells else claimed.pings
