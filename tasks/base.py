@@ -10,7 +10,7 @@ import structlog
 from celery import Task
 
 from tasks.away import BROKER_AWAY
-from tasks.carrying import hand, is_leaving
+from tasks.carrying import Link, hand, is_leaving
 from tasks.core.outcome import Stage, Status
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -58,6 +58,9 @@ class Step(Task):
         if hand.takes(self, args, kwargs, options):
             return self.AsyncResult(options["task_id"])
         self.settle()
+        link = Link.of(self, args, kwargs, options)
+        if self.app.publish(link):
+            return self.AsyncResult(link.options["task_id"])
         return super().apply_async(args, kwargs, **options)
 
     def settle(self) -> None:

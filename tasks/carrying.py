@@ -9,6 +9,7 @@ the post is over: should the worker die, the broker repeats it, and the ledger k
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +31,11 @@ class Link:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, task: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Link:
+        """Give a link by what `apply_async` is called with."""
+        return cls(task, tuple(args or ()), kwargs or {}, {"task_id": str(uuid.uuid4()), **options})
 
     def message(self) -> Letter:
         """Give what the broker would have handed out."""
@@ -86,7 +92,7 @@ class Hand(threading.local):
             return False
         if self.by != ANYBODY and (task.rate_limit or is_leaving()):
             return False
-        self.link = Link(task, tuple(args or ()), kwargs or {}, options)
+        self.link = Link.of(task, args, kwargs, options)
         return True
 
     def open(self, by: str | None, *, goes_on: bool = False) -> None:

@@ -31,10 +31,12 @@ from tasks.sell import first_call
 from tasks.services import Rules, Services
 from tasks.telling import Teller
 from workers.metrics import Counts
-from workers.places import Places, for_redis_py, resolve
+from workers.places import Places, for_redis_py, is_store, resolve
 from workers.schedule import SCHEDULE
 from workers.settings import PREFIX, Settings, SettingsError
-from workers.tellers import open_teller
+from workers.starting import Starter
+from workers.tellers import open_publisher, open_teller
+from workers.topology import declare_tasks
 
 T = TypeVar("T")
 
@@ -129,6 +131,14 @@ class Wiring:
     def teller(self) -> Teller:
         """Where outcomes are told."""
         return open_teller(self.places.broker_url, self.broker, self.settings.concurrency)
+
+    @cached_property
+    def starter(self) -> Starter | None:
+        """Who publishes tasks on RabbitMQ; elsewhere, Celery does."""
+        url, queue_type = self.places.broker_url, self.settings.queue_type
+        if is_store(url):
+            return None
+        return Starter(open_publisher(url, lambda channel: declare_tasks(channel, queue_type)), self.broker)
 
     @cached_property
     def buyer(self) -> HttpBuyer:

@@ -7,7 +7,7 @@ for each lead: building a chain anew costs more than all else that the front doo
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -18,13 +18,14 @@ from kombu.utils.json import dumps
 
 from tasks.absence import Absence
 from tasks.away import why_broker_away
-from tasks.carrying import ANYBODY, hand
+from tasks.carrying import ANYBODY, Link, hand
 from tasks.core.protocol import Call
 from tasks.publishing import Letter, Publisher
 from tasks.sell import sale_of
 
 # A lead's id as no producer may write it, so that nothing else in a message is like it.
 _SOMEBODY: Final = "lead~"
+_JSON: Final = {"content_type": "application/json", "content_encoding": "utf-8", "delivery_mode": 2}
 
 
 def start_one(lead_id: str, call: Call) -> None:
@@ -44,6 +45,18 @@ class Starter:
         """Have a lead started by the next `flush`."""
         self._letters.append(_form(call).letter(lead_id))
 
+    def publish(self, link: Link) -> None:
+        """Publish a task of a chain; returns when the broker has it. Safe under threads.
+
+        Raises:
+            BROKER_AWAY: it may have been published.
+        """
+        made = link.message()
+        message = Message(
+            dumps(made.body).encode(), application_headers=_told(made.headers), **_JSON, **made.properties
+        )
+        self._publish([Letter(message, made.delivery_info["exchange"], made.delivery_info["routing_key"])])
+
     def flush(self) -> None:
         """Start those that wait.
 
@@ -51,8 +64,10 @@ class Starter:
             BROKER_AWAY: some may not have been started.
         """
         letters, self._letters = self._letters, []
-        if not letters:
-            return
+        if letters:
+            self._publish(letters)
+
+    def _publish(self, letters: Sequence[Letter]) -> None:
         with self._broker.watch(why_broker_away):
             if not all(self._publisher.publish(letters)):
                 raise MessageNacked
@@ -64,7 +79,6 @@ class _Form:
 
     body: str
     headers: Mapping[str, Any]
-    properties: Mapping[str, Any]
     ids: tuple[str, ...]
     exchange: str
     routing_key: str
@@ -75,8 +89,7 @@ class _Form:
         for place, known in enumerate(self.ids):
             body = body.replace(known, str(uuid.uuid4()) if place else own)
         headers = {**self.headers, "id": own, "root_id": own, "argsrepr": f"('{lead_id}',)"}
-        properties = {**self.properties, "correlation_id": own}
-        message = Message(body.encode(), application_headers=headers, **properties)
+        message = Message(body.encode(), application_headers=headers, correlation_id=own, **_JSON)
         return Letter(message, self.exchange, self.routing_key)
 
 
@@ -90,10 +103,13 @@ def _form(call: Call) -> _Form:
     links = made.body[2]["chain"] or []
     return _Form(
         body=dumps(made.body),
-        # What says nothing is Celery's default, and costs each worker its reading.
-        headers={name: value for name, value in made.headers.items() if value and value != [None, None]},
-        properties={"content_type": "application/json", "content_encoding": "utf-8", "delivery_mode": 2},
+        headers=_told(made.headers),
         ids=(made.headers["id"], *(link["options"]["task_id"] for link in links)),
         exchange=made.delivery_info["exchange"],
         routing_key=made.delivery_info["routing_key"],
     )
+
+
+def _told(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: it is Celery's default, and costs each worker its reading."""
+    return {name: value for name, value in headers.items() if value and value != [None, None]}

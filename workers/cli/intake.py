@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Final
 
@@ -13,7 +14,6 @@ import click
 import structlog
 
 from tasks.absence import Absence
-from tasks.core.protocol import Call
 from workers import health
 from workers.intake import CallReceiver, Intake, Reader, Receiver, open_source
 from workers.intake.callreports import STAGE
@@ -22,9 +22,8 @@ from workers.metrics import State, broker_of, ledger_of, serve, store_of
 from workers.places import is_store
 from workers.services import Wiring
 from workers.settings import SettingsError, load
-from workers.starting import Starter, start_one
-from workers.tellers import open_publisher
-from workers.topology import CALLS_INBOX, declare_tasks
+from workers.starting import start_one
+from workers.topology import CALLS_INBOX
 from workers.transport import connect_to, impatient
 
 log = structlog.stdlib.get_logger()
@@ -107,8 +106,9 @@ def _compose(wiring: Wiring) -> Intake:
         test=wiring.settings.test_mode,
         keeps_keys=is_store(wiring.places.broker_url),
     )
-    start, started = _starting(wiring)
-    receiver = Receiver(reader, wiring.ledger, wiring.teller, start, started, measures=wiring.counts)
+    receiver = Receiver(reader, wiring.ledger, wiring.teller, start_one, measures=wiring.counts)
+    if (starter := wiring.starter) is not None:
+        receiver = replace(receiver, start=starter, started=starter.flush)
     source = open_source(wiring.places.broker_url)
     return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"), broker=wiring.broker)
 
@@ -123,14 +123,3 @@ def _state(wiring: Wiring) -> State:
             "broker": broker_of(lambda: connect_to(url, transport_options=impatient(url))),
         }
     )
-
-
-def _starting(wiring: Wiring) -> tuple[Callable[[str, Call], object], Callable[[], object]]:
-    """Give what starts a lead, and what makes sure of all that were."""
-    url = wiring.places.broker_url
-    if is_store(url):
-        return start_one, lambda: None
-    starter = Starter(
-        open_publisher(url, lambda channel: declare_tasks(channel, wiring.settings.queue_type)), wiring.broker
-    )
-    return starter, starter.flush
