@@ -55,13 +55,12 @@ class Step(Task):
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Publish this task, unless the thread that asks for it goes on with it itself (`tasks.carrying`)."""
-        if hand.takes(self, args, kwargs, options):
-            return self.AsyncResult(options["task_id"])
-        self.settle()
         link = Link.of(self, args, kwargs, options)
-        if self.app.publish(link):
-            return self.AsyncResult(link.options["task_id"])
-        return super().apply_async(args, kwargs, **options)
+        if not hand.takes(link):
+            self.settle()
+            if not self.app.publish(link):
+                return super().apply_async(link.args, kwargs, **options)
+        return self.AsyncResult(link.options["task_id"])
 
     def settle(self) -> None:
         """Write what this thread was to hand over, and does not."""

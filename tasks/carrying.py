@@ -82,17 +82,18 @@ class Hand(threading.local):
     def __init__(self) -> None:
         self.open(None)
 
-    def takes(self, task: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> bool:
+    def takes(self, link: Link) -> bool:
         """Take a task that is being published, if it is the next link and can be run here and now.
 
         A worker that is leaving begins nothing, and one whose posts an operator has slowed down (`celery control
         rate_limit`) leaves them to its queue.
         """
-        if self.by is None or task.name == self.by or options.get("countdown") or options.get("eta"):
+        waits = link.options.get("countdown") or link.options.get("eta")
+        if self.by is None or self.link is not None or link.task.name == self.by or waits:
             return False
-        if self.by != ANYBODY and (task.rate_limit or is_leaving()):
+        if self.by != ANYBODY and (link.task.rate_limit or is_leaving()):
             return False
-        self.link = Link.of(task, args, kwargs, options)
+        self.link = link
         return True
 
     def open(self, by: str | None, *, goes_on: bool = False) -> None:

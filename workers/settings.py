@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     method: Annotated[Literal["form", "json", "get"], BeforeValidator(_lower)] = "form"
     resptype: Annotated[Literal["JSON", "XML", ""], BeforeValidator(_upper)] = "JSON"
     flow: Flow = "ping_post"
-    post_by: Literal["ping", "broker"] = "broker"
+    post_by: Literal["ping", "broker"] = "ping"
     send_price: Literal["none", "ping", "post", "both"] = "none"
     mapping: OptionalPath = None
     categories: OptionalPath = None

@@ -141,6 +141,7 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self) -> None:
         super().__init__(pool_connections=8, pool_maxsize=1, max_retries=0)
         self._chosen: dict[str, Any] = {}
+        self._paths: dict[str, str] = {}
         self.flight: Flight | None = None
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -169,6 +170,14 @@ class DeadlineAdapter(HTTPAdapter):
             pool = self._chosen[url] = super().get_connection_with_tls_context(request, *args, **options)
         pool.flight = self.flight
         return pool
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        """Give what the request line names: the path, or the whole URL to a proxy; found once for each URL."""
+        url = str(request.url)
+        path = self._paths.get(url)
+        if path is None:
+            path = self._paths[url] = super().request_url(request, proxies)
+        return path
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         """Wrap an answer. Its cookies are not looked at: a call has nothing to do with the one before."""

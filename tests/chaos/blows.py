@@ -221,7 +221,7 @@ class Chaos:
         wait_until(look, within_s=DOWN_S, every_s=0.05)
         if not found:
             return f"{part}: found down"
-        if part.startswith("post"):
+        if part.startswith(("ping", "post")):  # whoever has a bid goes on to its post
             self.posts_killed.append(time.time())
         found[0].kill()
         return f"kill {part}"

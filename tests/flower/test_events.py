@@ -13,6 +13,7 @@ from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
 from tasks.base import Step
+from tasks.carrying import Link
 from tasks.services import Services
 from tests.faults.stand_ins import arrive, standing_in, state
 from tests.integration.installation import IDENTITY, wait_for
@@ -24,6 +25,11 @@ class App(Celery):
     """What a step asks of its application."""
 
     services: Services
+    posts_at_once = False
+
+    def publish(self, _link: Link) -> bool:
+        """Leave it to Celery."""
+        return False
 
     def bury(self, task: str, lead_id: str, cause: str) -> None:
         """Keep no dead letters."""

@@ -1,0 +1,69 @@
+"""The line to the state store: many questions in one piece, and a store that has forgotten its scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as StoreAway
+from redis.exceptions import ResponseError
+
+from tasks.gates.line import Line, Question, Script
+from tests.ledger.stories import at_once, without_faults
+
+COUNT = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+BROKEN = Script("return redis.call('NOSUCHCOMMAND')")
+KEY = ("line-count",)
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url, decode_responses=True) as store:
+        store.delete(*KEY)
+        yield store
+        store.delete(*KEY)
+
+
+def ask(line: Line, number: int = 1) -> int:
+    answer: int = line.ask(Question(COUNT, KEY, (number,)))
+    return answer
+
+
+def test_every_thread_gets_the_answer_to_its_own_question(store: Redis):
+    line = Line(store)
+    answers = without_faults(at_once([lambda: ask(line) for _ in range(50)]))
+    assert sorted(answers) == list(range(1, 51))
+
+
+def test_a_store_that_was_emptied_is_taught_the_scripts_again_and_runs_each_question_once(store: Redis):
+    line = Line(store)
+    assert ask(line) == 1
+    store.script_flush()
+    assert ask(line) == 2
+
+
+def test_a_script_that_breaks_is_its_own_question_s_error(store: Redis):
+    line = Line(store)
+    line.tell(Question(BROKEN, (), ()))
+    assert ask(line) == 1
+    with pytest.raises(ResponseError):
+        line.ask(Question(BROKEN, (), ()))
+
+
+def test_what_is_told_goes_before_the_next_question_and_hands_its_answer_on(store: Redis):
+    line, heard = Line(store), []
+    line.tell(Question(COUNT, KEY, (10,), heard.append))
+    assert ask(line) == 11
+    assert heard == [10]
+
+
+def test_a_store_that_is_away_is_everybody_s_error_and_no_reason_to_stay_so(store: Redis, monkeypatch):
+    line = Line(store)
+    with monkeypatch.context() as away:
+        away.setattr(store.connection_pool, "get_connection", lambda *_: (_ for _ in ()).throw(StoreAway("gone")))
+        line.tell(Question(COUNT, KEY, (1,)))
+        line.flush()
+        with pytest.raises(StoreAway):
+            ask(line)
+    assert ask(line) == 1
