@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -39,6 +40,8 @@ DAY_MS: Final = 86_400_000
 # Each batch is a transaction that others wait for; so many a run keep up with a million leads a day.
 MOST_BATCHES: Final = 20
 
+_sweeping = threading.Lock()
+
 
 @shared_task(bind=True, base=Upkeep, name="reset_caps")
 def reset_caps(self: Task) -> None:
@@ -69,15 +72,27 @@ def forget(self: Task) -> None:
 
 @shared_task(bind=True, base=Upkeep, name="sweep")
 def sweep(self: Task) -> None:
-    """See to leads that stand still and to outcomes that nobody was told of."""
-    services = cast("Services", self.app.services)
+    """See to leads that stand still and to outcomes that nobody was told of.
+
+    One at a time in a process: a tick that comes while one is long at it would tell the same outcomes once more.
+    """
+    if not _sweeping.acquire(blocking=False):
+        return
+    try:
+        look_after_all(cast("Services", self.app.services), self.app.backlog)
+    finally:
+        _sweeping.release()
+
+
+def look_after_all(services: Services, backlog: Callable[[], int]) -> None:
+    """Sweep once, whoever else does at the same time. `backlog` counts the messages that wait for a worker."""
     # With the ledger or the broker away, each of the others would wait for it in vain: the next sweep sees to them.
     with suppress(LedgerError, *BROKER_AWAY):
         rows = services.ledger.standing_still(message_ms=LOST_MESSAGE_MS, call_ms=DEAD_CALL_MS, limit=AT_ONCE)
         if services.ledger.back_for_s < LEDGER_BACK_S:
             # The answer to a post is in somebody's hands, who writes it down now: it is not `unknown` yet.
             rows = [row for row in rows if row.state is not State.POSTING]
-        if len(rows) > LONG_QUEUE and self.app.backlog() > LONG_QUEUE:
+        if len(rows) > LONG_QUEUE and backlog() > LONG_QUEUE:
             rows = [row for row in rows if not _queues(row)]
         for row in rows:
             _alone(row.lead_id, partial(mend, services, row))
