@@ -16,7 +16,7 @@ from tasks.core.validation import LEAD_ID
 log = structlog.stdlib.get_logger()
 
 # How long who watches (Flower, `celery events`) waits for the events of tasks, and how many may come together.
-EVENTS_S: Final = 0.2
+EVENTS_S: Final = 0.1
 EVENTS_TOGETHER: Final = 500
 
 
@@ -58,8 +58,15 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no
         return self.ensure_connected(connection)
 
     def on_send_event_buffered(self) -> None:
-        """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone."""
-        self.event_dispatcher.buffer_limit = EVENTS_TOGETHER
+        """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone.
+
+        Not that a task comes again: whoever watches would hear of it after another worker's success.
+        """
+        events = self.event_dispatcher
+        events.buffer_limit = EVENTS_TOGETHER
+        waiting = events._group_buffer["task"]  # noqa: SLF001 - Celery has no other way to it
+        if waiting and waiting[-1]["type"] == "task-retried":
+            super().on_send_event_buffered()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Publish what waits, a few times a second."""

@@ -126,9 +126,14 @@ class Houses:
         self._built: dict[str, House] = {}
 
     def __getitem__(self, broker: str) -> House:
-        if broker not in self._built:
-            self._built[broker] = self._build(broker, self._serve(broker))
-        return self._built[broker]
+        return self.posting(broker, "ping")
+
+    def posting(self, broker: str, post_by: str) -> House:
+        """One on this broker, in one of the forms of `PINGPOST_POST_BY`."""
+        key = f"{broker} {post_by}"
+        if key not in self._built:
+            self._built[key] = self._build(broker, self._serve(broker), post_by)
+        return self._built[key]
 
     def _serve(self, broker: str) -> str | None:
         """Start a broker that no other suite uses, since its connections are cut; None for an installation's own."""
@@ -141,11 +146,12 @@ class Houses:
         self._stack.callback(stop)
         return url
 
-    def _build(self, broker: str, broker_url: str | None) -> House:
+    def _build(self, broker: str, broker_url: str | None, post_by: str) -> House:
         buyer = self._stack.enter_context(Sandbox(SCENARIO))
         way_to_posts = urlsplit(buyer.post_url)
         posts = self._stack.enter_context(Proxy(str(way_to_posts.hostname), way_to_posts.port or 0))
-        environment = {**ENVIRONMENT, "PINGPOST_POST_URL": f"http://127.0.0.1:{posts.port}{way_to_posts.path}"}
+        environment = {**ENVIRONMENT, "PINGPOST_POST_BY": post_by}
+        environment["PINGPOST_POST_URL"] = f"http://127.0.0.1:{posts.port}{way_to_posts.path}"
         way_to_broker = None
         if broker_url is not None:
             way = urlsplit(broker_url)
@@ -178,6 +184,12 @@ def house(request: pytest.FixtureRequest, houses: Houses) -> House:
 def cuttable(request: pytest.FixtureRequest, houses: Houses) -> House:
     """One on Valkey, one on RabbitMQ, whose ways to their brokers can be cut."""
     return houses[request.param]
+
+
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def chained(request: pytest.FixtureRequest, houses: Houses) -> House:
+    """The same where each post travels through the broker."""
+    return houses.posting(request.param, "broker")
 
 
 @pytest.fixture

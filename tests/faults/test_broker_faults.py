@@ -45,17 +45,32 @@ def test_a_sale_that_could_not_be_told_is_told_when_the_broker_is_back(cuttable:
     assert cuttable.sales("b-untold") == 1
 
 
-def test_a_bid_whose_post_could_not_be_sent_on_its_way_is_posted_when_the_broker_is_back(cuttable: House):
-    """A broker that is away between ping and post is no fault of the lead's."""
+def test_a_bid_whose_post_could_not_be_sent_on_its_way_is_posted_when_the_broker_is_back(chained: House):
+    """A broker that is away between ping and post is no fault of the lead's, where the post goes by it."""
+    assert chained.broker is not None
+    send(chained, ("b-bid", {"zipcode": "50031", "deadline_s": 60}))
+    chained.wait_for_call("50031", "ping")
+    chained.broker.refuse()
+    try:
+        chained.installation.wait_for_line("buyer.call", lead_id="b-bid", result="bid")
+        chained.installation.wait_for_line("chain.unsent", lead_id="b-bid", within_s=40)
+    finally:
+        chained.broker.listen()
+
+    assert chained.outcome("b-bid")["status"] == "sold"
+    assert chained.sales("b-bid") == 1
+
+
+def test_a_bid_is_posted_without_the_broker_by_the_worker_that_has_it(cuttable: House):
+    """The outcome is told when the broker is back."""
     assert cuttable.broker is not None
-    send(cuttable, ("b-bid", {"zipcode": "50031", "deadline_s": 60}))
-    cuttable.wait_for_call("50031", "ping")
+    send(cuttable, ("b-alone", {"zipcode": "50032", "deadline_s": 60}))
+    cuttable.wait_for_call("50032", "ping")
     cuttable.broker.refuse()
     try:
-        cuttable.installation.wait_for_line("buyer.call", lead_id="b-bid", result="bid")
-        cuttable.installation.wait_for_line("chain.unsent", lead_id="b-bid", within_s=40)
+        cuttable.installation.wait_for_line("buyer.call", lead_id="b-alone", result="sale", within_s=40)
     finally:
         cuttable.broker.listen()
 
-    assert cuttable.outcome("b-bid")["status"] == "sold"
-    assert cuttable.sales("b-bid") == 1
+    assert cuttable.outcome("b-alone")["status"] == "sold"
+    assert cuttable.sales("b-alone") == 1

@@ -134,7 +134,7 @@ def test_what_is_pushed_onto_a_worker_s_list_is_kept_whole_and_ends_no_worker(ho
 def test_properties_that_py_amqp_cannot_read_end_in_the_dead_letters_and_break_no_connection(houses, queue: str):
     """They broke the reader, the connection, and with each redelivery the next worker's."""
     house: House = houses["rabbitmq"]
-    before = len(_letters(house))
+    before, away = len(_letters(house)), len(house.installation.lines("broker.away"))
     with amqp_connection(house.installation.broker_url) as connection:
         for properties in (Unreadable.ID, Unreadable.TIME):
             message = amqp.Message(BODY)
@@ -146,4 +146,4 @@ def test_properties_that_py_amqp_cannot_read_end_in_the_dead_letters_and_break_n
     send(house, (name, {"zipcode": "60061"}))
     assert house.outcome(name)["status"] == "sold"
     assert len(_letters(house)) == before + 2
-    assert house.installation.lines("broker.away") == []
+    assert len(house.installation.lines("broker.away")) == away

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from ops.servers.waiting import wait_until
 from tasks.gates import Go, Heard, SharedGates, Wait
 from tasks.gates.store import COLD_PLACES, HOLD_MS, LONGEST_POLL_MS, NARROW_PLACES, SLOWEST_SOFT, WIDE_PLACES
 from tests.gates.conftest import Shared, ask
-from tests.servers.need import wait_until
 
 SCOPE = "category:16001"
 

@@ -27,9 +27,18 @@ class Operator:
         """Ask all workers, as `celery inspect` does."""
         return getattr(self._app.control.inspect(timeout=REPLY_S, limit=WORKERS), what)(*arguments) or {}
 
+    def slow_posts(self, rate: str) -> bool:
+        """Limit the rate of posts, as `celery control rate_limit` does. Whether all workers have heard it.
+
+        Under any limit a worker leaves the post to whoever takes its message, even where it has pinged the lead itself.
+        """
+        return len(self._app.control.rate_limit("post", rate, reply=True, timeout=REPLY_S, limit=WORKERS)) == WORKERS
+
     @contextmanager
     def nobody_takes(self, queue: str) -> Iterator[None]:
-        """Let no worker take from a queue meanwhile."""
+        """Let no worker take from a queue meanwhile, and none do by itself what waits there."""
+        if queue == "post":
+            assert self.slow_posts("1000/s")
         assert any(_ok(self._app.control.cancel_consumer(queue, reply=True, timeout=REPLY_S, limit=WORKERS)))
         try:
             yield
@@ -37,6 +46,8 @@ class Operator:
             # Only the worker that had the queue may have it back: a post never waits behind pings.
             node = next(name for name in self.inspect("ping") if name.startswith(queue))
             assert any(_ok(self._app.control.add_consumer(queue, destination=[node], reply=True, timeout=REPLY_S)))
+            if queue == "post":
+                assert self.slow_posts("0")
 
     def waiting(self, queue: str) -> list[str]:
         """Every message that waits in a queue, with headers and properties, as text. They stay."""

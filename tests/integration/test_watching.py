@@ -133,7 +133,7 @@ def test_celery_s_own_inspection_shows_ids_alone(house: House):
             break
     assert "w-slow-" in seen
     _assert_discreet(house, seen, "active")
-    task = next(iter(_of(_tasks(house), "ping", "w-slow-0")))
+    task = next(iter(wait_for(lambda: _of(_tasks(house), "ping", "w-slow-0"), 20)))
     house.upstream.send(lead("w-waits", zipcode="00500", deadline_s=2))
     for what in (("reserved",), ("scheduled",), ("query_task", task), ("stats",), ("conf",)):
         _assert_discreet(house, json.dumps(house.operator.inspect(*what), default=str), what[0])
