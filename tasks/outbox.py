@@ -25,6 +25,8 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome, untold: Unt
     `untold`: who waits for it, where that was read with it.
     """
     log_outcome(outcome.message())
+    # Before it is told, which may take long: whoever tells it in our place must not write the line again.
+    services.ledger.mark_logged_soon(lead_id)
     services.measures.ended(outcome)
     try:
         untold = untold or services.ledger.untold_of(lead_id)
@@ -37,7 +39,6 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome, untold: Unt
         _tell(services, untold, services.ledger.mark_told_soon)
     except (*BROKER_AWAY, LedgerError, ExchangeRefuses) as away:
         log.warning("outcome.untold", lead_id=lead_id, reason=type(away).__name__)
-        _remember_the_line(services, lead_id)
 
 
 def tell_again(services: Services, untold: Untold) -> None:

@@ -171,6 +171,10 @@ class Ledger:
         """Remember it in a moment, at no cost of its own. Should that fail, the outcome is told once more."""
         self._commit.soon(lambda connection: outbox.mark_told(connection, told))
 
+    def mark_logged_soon(self, lead_id: str) -> None:
+        """Remember in a moment that an outcome is in the log. Should that fail, its line stands there twice."""
+        self._commit.soon(lambda connection: outbox.mark_logged(connection, lead_id))
+
     def mark_logged(self, lead_id: str) -> None:
         """Remember that an outcome is in the log (`outbox.mark_logged`)."""
         self.write(lambda connection: outbox.mark_logged(connection, lead_id))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from tasks.ledger import statements
 from tasks.ledger.clock import now_ms
@@ -42,7 +42,7 @@ def mark_told(connection: Connection, told: Untold) -> None:
 
 def mark_logged(connection: Connection, lead_id: str) -> None:
     """Remember that an outcome is in the log, though it could not be told."""
-    connection.execute(update(leads).where(leads.c.lead_id == lead_id).values(logged_at=now_ms()))
+    statements.MARK_LOGGED.run(connection, {"its_id": lead_id})
 
 
 def _outcomes() -> Any:

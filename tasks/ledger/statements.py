@@ -48,6 +48,7 @@ WAITING_REPLIES = Prepared(
 MARK_TOLD = Prepared(
     update(leads).where(leads.c.lead_id == bindparam("its_id")).values(told_at=now_ms(), logged_at=now_ms())
 )
+MARK_LOGGED = Prepared(update(leads).where(leads.c.lead_id == bindparam("its_id")).values(logged_at=now_ms()))
 MARK_REPLY_TOLD = Prepared(update(replies).where(replies.c.id == bindparam("its_id")).values(told_at=now_ms()))
 
 

@@ -33,6 +33,7 @@ def ended(services: Services) -> Services:
     for number in range(3):
         arrive(away, f"s-{number}", Call.ONE_STEP)
         take(away, Call.ONE_STEP, f"s-{number}")
+    wait_for(lambda: all(one.logged for one in services.ledger.untold(older_than_ms=-1, limit=10)), 5)
     return services
 
 

@@ -348,6 +348,8 @@ class ModelLedger:
     def mark_logged(self, lead_id: str) -> None:
         self._transact("mark_logged", lambda: setattr(self.rows[lead_id], "logged", True))
 
+    mark_logged_soon = mark_logged
+
     # Gates
 
     def now_ms(self) -> int:

@@ -138,8 +138,8 @@ def a_late_answer_replaces_the_outcome() -> Iterator[None]:
 def an_outcome_counts_as_told_before_it_is() -> Iterator[None]:
     """It is marked first, and told then."""
 
-    def hasty(services: Services, untold: Any) -> None:
-        services.ledger.mark_told(untold)
+    def hasty(services: Services, untold: Any, mark: Any) -> None:
+        mark(untold)
         outbox._tell_all(services, untold, outbox.from_ms(untold.now_ms))
 
     with patch.object(outbox, "_tell", hasty):
@@ -151,7 +151,7 @@ def a_line_that_a_crash_swallowed_is_never_written() -> Iterator[None]:
     """The sweep tells, and does not log."""
 
     def silent(services: Services, untold: Any) -> None:
-        outbox._tell(services, untold)
+        outbox._tell(services, untold, services.ledger.mark_told)
 
     with patch.object(upkeep, "tell_again", silent):
         yield
