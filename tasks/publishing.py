@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from amqp import Message
+from amqp.exceptions import RecoverableConnectionError
 from kombu import Connection
+from kombu.exceptions import OperationalError
 
-from tasks.away import BROKER_AWAY
 from tasks.together import Together, Turn
 
 CONFIRM_S: Final = 5.0
 LARGEST_GROUP: Final = 64
+# What says that no broker is at the other end, and nothing of the messages.
+NOBODY_THERE: Final = (OSError, OperationalError, RecoverableConnectionError)
 
 
 class ConfirmedChannel:
@@ -73,6 +76,9 @@ class Letter:
     routing_key: str
 
 
+_Group = Sequence[Turn[Sequence[Letter], list[bool]]]
+
+
 class Publisher:
     """Publishes what threads hand in over one connection, many at once. Safe under threads.
 
@@ -105,28 +111,30 @@ class Publisher:
         if connection is not None:
             self._hang_up(connection)
 
-    def _publish(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
+    def _publish(self, group: _Group) -> None:
         try:
-            self._send(group)
-        except TimeoutError:
+            try:
+                self._send(group)
+            except TimeoutError:
+                raise
+            except NOBODY_THERE:
+                self._send(group)  # it may have closed an idle connection: once more, all together, over a new one
+        except NOBODY_THERE:
             raise
-        except BROKER_AWAY:
-            # It may have closed an idle connection: once more, over a new one.
-            self._send_again(group)
         except Exception:
             if len(group) == 1:
                 raise
-            self._send_again(group)
+            self._send_alone(group)
 
-    def _send_again(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
-        """Send each alone: what the broker closes a channel for, or nobody can write, is one's own."""
+    def _send_alone(self, group: _Group) -> None:
+        """Send each over a connection of its own: what the broker closes one for, or nobody can write, is one's own."""
         for turn in group:
             try:
                 self._send([turn])
-            except Exception as fault:  # noqa: BLE001 - raised in the thread that asked
+            except Exception as fault:  # noqa: BLE001 - whatever it is, `Together` raises it in the thread that asked
                 turn.end(error=fault)
 
-    def _send(self, group: Sequence[Turn[Sequence[Letter], list[bool]]]) -> None:
+    def _send(self, group: _Group) -> None:
         try:
             channel = self._channel or self._open()
             numbers = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
@@ -43,12 +44,11 @@ class Request(CelerysRequest):
         self._link = hand.let_go()
         self._succeed(outcome, **options)
         if self._link is not None:
-            try:
+            # In reverse: what the post did not take over is written, and then the message is acknowledged.
+            with ExitStack() as last:
+                last.callback(super().acknowledge)
+                last.callback(self.task.settle)
                 self._follow(self._link)
-            finally:
-                self._link = None
-                self.acknowledge()
-                self.task.settle()
 
     def acknowledge(self) -> None:
         """Acknowledge the message; while another task is run by it, it is still needed."""

@@ -8,7 +8,6 @@ asks.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -62,7 +61,8 @@ class Together(Generic[T, R]):
         self._do = do
         self._largest = largest
         self._soon_s = soon_s
-        self._door = threading.Lock()
+        self._door = threading.Condition()
+        self._hurry = threading.Event()
         self._waiting: list[Turn[T, R]] = []
         self._later: list[Turn[T, R]] = []
         self._last: threading.Thread | None = None
@@ -96,18 +96,21 @@ class Together(Generic[T, R]):
 
     def flush(self) -> None:
         """Have all done that nobody waits for."""
+        self._hurry.set()
         while self._later:
             with self._door:
-                first, self._busy = not self._busy, True
-            if first:
-                self._lead()
-            else:
-                time.sleep(self._soon_s / 10)
+                # Whoever is at it has the next ones, or tells when nobody has.
+                self._door.wait_for(lambda: not (self._busy and self._later))
+                if not self._later:
+                    return
+                self._busy = True
+            self._lead()
 
     def _do_later(self) -> None:
         """End when there is nothing more to do: the next thing has a thread of its own."""
         while True:
-            time.sleep(self._soon_s)
+            self._hurry.clear()
+            self._hurry.wait(self._soon_s)  # for company, unless somebody asks for a flush
             self.flush()
             with self._door:
                 if not self._later:
@@ -131,6 +134,7 @@ class Together(Generic[T, R]):
             later, self._later = self._later[: self._largest], self._later[self._largest :]
             group, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
             group = later + group
+            self._door.notify_all()
         try:
             self._do(group)
         except BaseException as fault:
@@ -149,3 +153,5 @@ class Together(Generic[T, R]):
         self._busy = bool(self._waiting)
         if self._busy:
             self._waiting[0].call()
+        else:
+            self._door.notify_all()

@@ -104,7 +104,7 @@ def _form(call: Call) -> _Form:
     return _Form(
         body=dumps(made.body),
         headers=_told(made.headers),
-        ids=(made.headers["id"], *(link["options"]["task_id"] for link in links)),
+        ids=(made.headers["id"], *(later["options"]["task_id"] for later in links)),
         exchange=made.delivery_info["exchange"],
         routing_key=made.delivery_info["routing_key"],
     )

@@ -34,7 +34,7 @@ class OpenLoop:
             due = start + turn / self.rate
             self.pause(max(0.0, due - self.clock()))
             future = work(turn)
-            future.add_done_callback(lambda _, turn=turn, due=due: self._done(turn, due))  # type: ignore[misc]
+            future.add_done_callback(lambda _, turn=turn, due=due: self._done(turn, due))  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
             futures.append(future)
         return futures
 

@@ -12,5 +12,5 @@ def wait_until(ready: Callable[[], bool], *, within_s: float, every_s: float = 0
     while not ready():
         if time.monotonic() > end:
             return False
-        time.sleep(every_s)
+        time.sleep(every_s)  # another process has no event that we could wait for
     return True

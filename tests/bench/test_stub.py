@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -28,17 +30,17 @@ def test_tokens_differ():
 
 
 def test_a_request_in_pieces_is_answered_once_it_is_whole():
-    def pieces():
-        yield b"lead_id="
-        time.sleep(0.05)
-        yield b"L-1"
-
-    with buyer() as stub:
-        request = requests.Request("POST", f"{stub.url}/post", data=pieces()).prepare()
-        del request.headers["Transfer-Encoding"]
-        request.headers["Content-Length"] = "11"
-        with requests.Session() as session:
-            assert session.send(request, timeout=5).json()["status"] == "accepted"
+    """The stub has one thread: when it has answered two others since, it has read the first piece."""
+    head = b"POST /post HTTP/1.1\r\nHost: stub\r\nContent-Length: 11\r\n\r\n"
+    with buyer() as stub, requests.Session() as other:
+        to = urlsplit(stub.url)
+        with socket.create_connection((to.hostname, to.port), timeout=5) as slow:
+            slow.sendall(head + b"lead_id=")
+            for _ in range(2):
+                other.post(f"{stub.url}/ping", data=FIELDS, timeout=5)
+            assert stub.counts()[0] == 0, "half a post is none"
+            slow.sendall(b"L-1")
+            assert b'"status":"accepted"' in slow.recv(4096)
         assert stub.counts()[0] == 1
 
 

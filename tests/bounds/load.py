@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from ops.bench.pacing import OpenLoop
 from ops.servers.rabbitmq import start_rabbitmq
 from tasks.ledger.schema import leads
 from tests.bounds.trials import Trial, office
@@ -27,15 +28,11 @@ def burst(folder: Path, *, pings: int = 5_000, posts: int = 100) -> Trial:
         del buyer
         waiting = producer.submit_many(lead(f"ping-{n}") for n in range(pings))
         wait_for(lambda: house.lines("lead.outcome"), 60)
-        took: list[float] = []
-        for number in range(posts):
-            began = time.monotonic()
-            sent = producer.submit(lead(f"post-{number}", flow="one_step"))
-            sent.add_done_callback(lambda _, began=began: took.append(time.monotonic() - began))
-            time.sleep(0.02)
-        ends = Counter(future.result(timeout=600)["status"] for future in [sent, *waiting])
-        wait_for(lambda: len(took) == posts, 60)
-        took.sort()
+        loop = OpenLoop(50)
+        sent = loop.run(posts, lambda number: producer.submit(lead(f"post-{number}", flow="one_step")))
+        ends = Counter(future.result(timeout=600)["status"] for future in [*sent, *waiting])
+        wait_for(lambda: len(loop.took_s) == posts, 60)
+        took = sorted(loop.took_s.values())
         facts = {
             "outcomes": dict(ends),
             "posts' p50, ms": round(1000 * took[posts // 2]),
