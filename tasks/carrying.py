@@ -47,6 +47,8 @@ class Link:
             root_id=self.options.get("root_id"),
             parent_id=self.options.get("parent_id"),
             chain=self.options.get("chain"),
+            argsrepr=repr(self.args),  # as Celery's own, which looks out for more than a lead's id
+            kwargsrepr=repr(self.kwargs),
             ignore_result=self.task.ignore_result,
         )
         queue: Queue = self.task.app.amqp.queues[self.task.app.conf.task_routes[self.task.name]["queue"]]

@@ -7,7 +7,7 @@ from typing import Any, Final
 from kombu import Connection
 
 from workers import lists
-from workers.forgiving import Forgiving
+from workers.frames import Frames
 from workers.tls import apart
 from workers.topology import is_redis
 
@@ -37,7 +37,7 @@ def transport_options(broker_url: str, concurrency: int) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 10,
         }
-    return {"confirm_publish": True, "connect_timeout": CONNECT_S, "frame_handler": Forgiving()}
+    return {"confirm_publish": True, "connect_timeout": CONNECT_S, "frame_handler": Frames()}
 
 
 def impatient(broker_url: str) -> dict[str, Any]:

@@ -65,13 +65,14 @@ end
 
 if heard == 'well' or heard == 'garbled' then
   if held == 0 then
-    -- As in TCP's slow start: the way widens by each good answer while calls are turned away from it, and narrows by a
-    -- half each second in which not a quarter of it is used.
+    -- As in TCP's slow start: the way widens by each good answer while half of it is in use by others, which may be
+    -- waiting for slow answers, or calls are turned away from it; and it narrows by a half each second in which not a
+    -- quarter of it is used.
     local way = redis.call('HMGET', KEYS[1], 'width', 'full', 'peak', 'looked')
     local width = tonumber(way[1]) or NARROW_PLACES
     if last + IDLE_MS <= now then
       width = NARROW_PLACES
-    elseif (tonumber(way[2]) or 0) + 250 > now then
+    elseif (tonumber(way[2]) or 0) + 250 > now or redis.call('ZCARD', KEYS[2]) * 2 >= width then
       width = math.min(width + 1, WIDE_PLACES)
     elseif (tonumber(way[4]) or 0) + 1000 <= now then
       if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end

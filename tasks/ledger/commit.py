@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError
 
 from tasks.ledger.engine import open_writer
+from tasks.ledger.kept import Kept
 from tasks.together import Together, Turn
 
 T = TypeVar("T")
@@ -39,8 +40,7 @@ class GroupCommit:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._connection: Connection | None = None
+        self._kept = Kept(lambda: open_writer(engine))
         self._together: Together[Callable[[Connection], Any], Any] = Together(self._commit, LARGEST_GROUP)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -62,14 +62,7 @@ class GroupCommit:
     def close(self) -> None:
         """Write what nobody waits for, and let the connection go. A later write opens a new one."""
         self._together.flush()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # Not back into the pool: it waits for nobody, and whatever failed on it may still be open.
-            connection.invalidate()
-            connection.close()
+        self._kept.hang_up()
 
     def _commit(self, group: Sequence[_Write]) -> None:
         for _ in range(TRIES):
@@ -89,19 +82,17 @@ class GroupCommit:
     def _transact(self, group: Sequence[_Write]) -> tuple[_Stage, Exception | None]:
         stage = _Stage.BEGIN
         try:
-            if self._connection is None or self._connection.closed:
-                self._connection = open_writer(self._engine)
-            connection = self._connection
+            connection = self._kept.get()
             with connection.begin() as transaction:
                 stage = _Stage.WORK
                 results = [write.item(connection) for write in group]
                 stage = _Stage.COMMIT
                 _end(connection, transaction)
         except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
-            self._hang_up()
+            self._kept.hang_up()
             return stage, fault
         except BaseException:
-            self._hang_up()
+            self._kept.hang_up()
             raise
         for write, result in zip(group, results, strict=True):
             write.end(result)

@@ -83,6 +83,12 @@ def open_writer(engine: Engine) -> Connection:
     return connection.execution_options(impatient=True)
 
 
+def open_reader(engine: Engine) -> Connection:
+    """Open a connection for reads of a single statement, each of which sees what is committed."""
+    connection = engine.connect()
+    return connection if is_sqlite(engine) else connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def _wait_at_most(connection: Connection, ms: int) -> None:
     raw: Any = connection.connection.dbapi_connection
     raw.execute(f"PRAGMA busy_timeout={ms}").close()

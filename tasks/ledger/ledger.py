@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ from tasks.ledger import (
 from tasks.ledger.away import keeps_from_writing, why_away
 from tasks.ledger.backlog import Backlog
 from tasks.ledger.commit import GroupCommit
-from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine
+from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine, open_reader
+from tasks.ledger.kept import Kept
 from tasks.ledger.limits import LimitReached, Take, Used
 from tasks.ledger.moves import Move, Unsettled
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reset, Takings, Untold
@@ -47,6 +49,8 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._commit = GroupCommit(engine)
+        self._reader = Kept(lambda: open_reader(engine))
+        self._reading = threading.Lock()
         self._absence = Absence("ledger")
         self._fits = False
         self._read_only = False
@@ -59,6 +63,8 @@ class Ledger:
     def close(self) -> None:
         """Write what is still to be written, and let the connections go."""
         self._commit.close()
+        with self._reading:
+            self._reader.hang_up()
         self.engine.dispose()
 
     @property
@@ -67,19 +73,20 @@ class Ledger:
         return self._absence.back_for_s
 
     def read(self, work: Callable[[Connection], T], *, one_moment: bool = False) -> T:
-        """Run a read. It sees what is committed and waits for nobody; with `one_moment`, all as it was at its start.
+        """Run a read. It sees what is committed and waits for nobody; with `one_moment`, all as it was at its start."""
+        return self._watched(lambda: self._read(work, one_moment=one_moment))
 
-        A connection that the server closed meanwhile is replaced, once.
-        """
+    def _watched(self, read: Callable[[], T]) -> T:
+        """Read. A connection that the server closed meanwhile is replaced, once."""
         # From a disk that is full one can read all day long: only a write shows that it is not.
         with self._absence.watch(why_away, proof=not self._read_only):
             self._require_tables()
             try:
-                return self._read(work, one_moment=one_moment)
+                return read()
             except DBAPIError as fault:
                 if not fault.connection_invalidated:
                     raise
-                return self._read(work, one_moment=one_moment)
+                return read()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run a write in a transaction that it may share with others (`GroupCommit.write`). Durable when it returns."""
@@ -106,6 +113,15 @@ class Ledger:
         with self.engine.connect().execution_options(isolation_level=alone) as connection:
             return work(connection)
 
+    def _glance(self, work: Callable[[Connection], T]) -> T:
+        """Run a read of a single prepared statement, on the connection that is kept for that."""
+        with self._reading:
+            try:
+                return work(self._reader.get())
+            except BaseException:
+                self._reader.hang_up()
+                raise
+
     def accept(self, arrivals: Sequence[Arrival]) -> list[Receipt]:
         """Take a batch of leads in. Committed when it returns."""
         return self.write(lambda connection: frontdoor.accept(connection, arrivals))
@@ -120,7 +136,7 @@ class Ledger:
 
     def lead(self, lead_id: str) -> LeadRow | None:
         """Read a lead as it stands."""
-        return self.read(lambda connection: moves.read(connection, lead_id))
+        return self._watched(lambda: self._glance(lambda connection: moves.read(connection, lead_id)))
 
     def claim(
         self, row: LeadRow, call: Call, budget_ms: int, take: Take | None = None, *, after: Unsettled | None = None

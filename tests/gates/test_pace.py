@@ -58,6 +58,18 @@ def test_a_burst_at_a_buyer_that_had_little_to_do_goes_out_in_growing_steps(shar
     assert steps[-1] == 4 * WIDE_PLACES
 
 
+def test_a_way_half_full_of_slow_calls_widens_before_a_call_is_turned_away(shared):
+    """Slow answers must not keep those waiting that the buyer would answer at once."""
+    hear(shared.gates(), go(shared.gates()), Heard.WELL)
+
+    for _ in range(WIDE_PLACES // 4):
+        go(shared.gates())  # a slow one, in flight from now on
+        for _ in range(3):
+            hear(shared.gates(), go(shared.gates()), Heard.WELL)
+
+    assert len(burst(shared, WIDE_PLACES)) >= WIDE_PLACES // 4
+
+
 def test_a_way_that_is_no_longer_used_narrows_again(shared):
     tickets: list[Go] = []
     while len(tickets) < 2 * WIDE_PLACES:
