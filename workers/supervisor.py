@@ -26,6 +26,9 @@ from workers.part import Backoff, Part, PartFailed, State, ended
 LAST_LINES = 20
 _CHUNK = 65_536
 _LONGEST_LINE = 1_048_576
+# A part's lines wait so long for company: to wake for each costs as much as a seventh of a lead's own work.
+_LINGER_S = 0.02
+_LEFT_IN_THE_PIPE = 1  # bytes from which on asyncio leaves what comes where it is, until what it has is taken
 _LEASH_EVERY_S = 1.0
 _ASK_AGAIN_S = 0.05
 
@@ -219,6 +222,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=part.pass_fds,
             process_group=self._leash.group,
+            limit=_LEFT_IN_THE_PIPE,
         )
 
     async def _probe(self, kept: Kept) -> None:
@@ -238,6 +242,8 @@ class Supervisor:
             if len(rest) > _LONGEST_LINE:
                 lines, rest = [*lines, rest], b""
             self._take(kept, lines)
+            if kept.state is State.READY:
+                await asyncio.sleep(_LINGER_S)
         self._take(kept, [rest] if rest else [])
 
     def _take(self, kept: Kept, lines: list[bytes]) -> None:
