@@ -1,18 +1,20 @@
 """Threads that want the same done at the same time have it done at once, by one of them.
 
 Whoever finds nobody at work does all that has been handed in, and then calls the first of those who came meanwhile to
-do the same; each of the others is woken as soon as its own is done. No thread of its own, and no delay when nobody else
-asks.
+do the same; each of the others is woken as soon as its own is done. No delay when nobody else asks, and no thread of
+its own but for what nobody waits for.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
-# How long what nobody waits for waits for company.
+# How long what nobody waits for waits for company, and how long the thread that sees to it outlives the last of it.
 SOON_S: Final = 0.05
+IDLE_S: Final = 5.0
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,33 +23,37 @@ R = TypeVar("R")
 class Turn(Generic[T, R]):
     """What one thread handed in, then its result or its error."""
 
-    def __init__(self, item: T) -> None:
+    __slots__ = ("_lock", "asks", "called", "done", "error", "item", "result")
+
+    def __init__(self, item: T, *, asks: bool = True) -> None:
+        """Hold `item`; where it does not ask, its thread only waits for all that was handed in before."""
         self.item = item
+        self.asks = asks
         self.done = False
         self.result: R | None = None
         self.error: BaseException | None = None
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._called = False
+        self.called = False
+        self._lock: threading.Lock | None = None
 
     def end(self, result: R | None = None, error: BaseException | None = None) -> None:
         """Keep what came of it."""
         self.result, self.error, self.done = result, error, True
 
+    def queue(self) -> None:
+        """Get ready to wait."""
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
     def call(self) -> None:
-        """Wake its thread: it is done, or it is its thread's turn to do the next ones."""
-        if not self._called:
-            self._called = True
+        """Wake its thread, if that waits: it is done, or it is its thread's turn to do the next ones."""
+        if self._lock is not None and not self.called:
+            self.called = True
             self._lock.release()
 
     def wait(self) -> None:
         """Wait to be called."""
-        self._lock.acquire()
-
-    @property
-    def called(self) -> bool:
-        """Whether its thread was woken."""
-        return self._called
+        if self._lock is not None:
+            self._lock.acquire()
 
 
 class Together(Generic[T, R]):
@@ -61,11 +67,12 @@ class Together(Generic[T, R]):
         self._do = do
         self._largest = largest
         self._soon_s = soon_s
-        self._door = threading.Condition()
-        self._hurry = threading.Event()
+        self._door = threading.Lock()
         self._waiting: list[Turn[T, R]] = []
         self._later: list[Turn[T, R]] = []
+        self._later_since = 0.0
         self._last: threading.Thread | None = None
+        self._news = threading.Event()  # for the last thread, which waits where nothing is left
         self._busy = False  # somebody is at it, or is called to; while nobody is, nobody waits
 
     def run(self, item: T) -> Any:
@@ -75,13 +82,7 @@ class Together(Generic[T, R]):
             BaseException: what it came to.
         """
         mine: Turn[T, R] = Turn(item)
-        with self._door:
-            self._waiting.append(mine)
-            first, self._busy = not self._busy, True
-        if not first:
-            self._wait(mine)
-        if not mine.done:
-            self._lead()
+        self._take_part(mine)
         if mine.error is not None:
             raise mine.error
         return mine.result
@@ -89,33 +90,46 @@ class Together(Generic[T, R]):
     def soon(self, item: T) -> None:
         """Have one thing done before the next ones, or in a moment. Nobody hears what comes of it."""
         with self._door:
+            if not self._later:
+                self._later_since = time.monotonic()
+                self._news.set()
             self._later.append(Turn(item))
-            if self._last is None:
-                self._last = threading.Thread(target=self._do_later, name="later", daemon=True)
+            if self._last is None or not self._last.is_alive():  # a process that was forked has none of our threads
+                self._last = threading.Thread(target=self._see_to_the_last, name="later", daemon=True)
                 self._last.start()
 
     def flush(self) -> None:
         """Have all done that nobody waits for."""
-        self._hurry.set()
         while self._later:
-            with self._door:
-                # Whoever is at it has the next ones, or tells when nobody has.
-                self._door.wait_for(lambda: not (self._busy and self._later))
-                if not self._later:
-                    return
-                self._busy = True
-            self._lead()
+            self._take_part(Turn(cast("T", None), asks=False))
 
-    def _do_later(self) -> None:
-        """End when there is nothing more to do: the next thing has a thread of its own."""
+    def _see_to_the_last(self) -> None:
+        """Have done what has waited long enough for company that did not come."""
         while True:
-            self._hurry.clear()
-            self._hurry.wait(self._soon_s)  # for company, unless somebody asks for a flush
-            self.flush()
+            if not self._news.wait(IDLE_S):
+                with self._door:
+                    if not self._later:
+                        self._last = None
+                        return
+            left_s = self._later_since + self._soon_s - time.monotonic()
+            if left_s > 0:
+                time.sleep(left_s)
+            elif self._later:
+                self.flush()
             with self._door:
                 if not self._later:
-                    self._last = None
-                    return
+                    self._news.clear()
+
+    def _take_part(self, mine: Turn[T, R]) -> None:
+        with self._door:
+            self._waiting.append(mine)
+            first, self._busy = not self._busy, True
+            if not first:
+                mine.queue()
+        if not first:
+            self._wait(mine)
+        if not mine.done:
+            self._lead()
 
     def _wait(self, mine: Turn[T, R]) -> None:
         try:
@@ -133,12 +147,13 @@ class Together(Generic[T, R]):
         with self._door:
             later, self._later = self._later[: self._largest], self._later[self._largest :]
             group, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
-            group = later + group
-            self._door.notify_all()
+        group = later + group
+        asked = [turn for turn in group if turn.asks]
         try:
-            self._do(group)
+            if asked:
+                self._do(asked)
         except BaseException as fault:
-            for turn in group:
+            for turn in asked:
                 if not turn.done:
                     turn.end(error=fault)
             if not isinstance(fault, Exception):  # Ctrl-C in the midst of it: nobody may wait for ever
@@ -147,11 +162,11 @@ class Together(Generic[T, R]):
             with self._door:
                 self._call_next()
             for turn in group:
+                if not turn.asks:
+                    turn.end()
                 turn.call()
 
     def _call_next(self) -> None:
         self._busy = bool(self._waiting)
         if self._busy:
             self._waiting[0].call()
-        else:
-            self._door.notify_all()
