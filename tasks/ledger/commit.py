@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from tasks.ledger.engine import open_writer
+from tasks.ledger.engine import begin, commit, open_writer
 from tasks.ledger.kept import Kept
 from tasks.together import Together, Turn
 
@@ -83,11 +83,11 @@ class GroupCommit:
         stage = _Stage.BEGIN
         try:
             connection = self._kept.get()
-            with connection.begin() as transaction:
-                stage = _Stage.WORK
-                results = [write.item(connection) for write in group]
-                stage = _Stage.COMMIT
-                _end(connection, transaction)
+            begin(connection)
+            stage = _Stage.WORK
+            results = [write.item(connection) for write in group]
+            stage = _Stage.COMMIT
+            commit(connection)
         except Exception as fault:  # noqa: BLE001 - raised in the threads that asked
             self._kept.hang_up()
             return stage, fault
@@ -97,16 +97,6 @@ class GroupCommit:
         for write, result in zip(group, results, strict=True):
             write.end(result)
         return stage, None
-
-
-def _end(connection: Connection, transaction: RootTransaction) -> None:
-    try:
-        transaction.commit()
-    except BaseException:
-        # SQLAlchemy counts a transaction as ended when its COMMIT failed. In SQLite it may still be open, and back in
-        # the pool it would lock all writers out: only a closed connection has certainly let go.
-        connection.invalidate()
-        raise
 
 
 def _may_repeat(fault: Exception) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
 
+from tasks.ledger.prepared import told
+
 BUSY_MS = 10_000
 CONNECT_S = 5
 
@@ -62,9 +64,7 @@ def _sqlite(url: str, database: str | None) -> Engine:
         options = connection.get_execution_options()
         if options.get("reads"):
             connection.exec_driver_sql("BEGIN")
-        elif options.get("impatient"):
-            _begin_write(connection)
-        else:
+        elif not options.get("writes"):
             _wait_at_most(connection, 0)
             try:
                 _begin_write(connection)
@@ -75,12 +75,40 @@ def _sqlite(url: str, database: str | None) -> Engine:
 
 
 def open_writer(engine: Engine) -> Connection:
-    """Open a connection that does nothing but write."""
-    connection = engine.connect()
-    if not is_sqlite(engine):
-        return connection
-    _wait_at_most(connection, 0)
-    return connection.execution_options(impatient=True)
+    """Open a connection that does nothing but write, in the transactions of `begin` and `commit`.
+
+    To SQLAlchemy they are all one, which never ends: its own beginnings and ends cost more than the database's.
+    """
+    connection = engine.connect().execution_options(writes=True)
+    if is_sqlite(engine):
+        _wait_at_most(connection, 0)
+    connection.begin()
+    return connection
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction on a writer's connection.
+
+    Raises:
+        DBAPIError: the database may not be written now.
+    """
+    if connection.dialect.name == "sqlite":  # elsewhere, the driver does with the first statement
+        _begin_write(connection)
+
+
+def commit(connection: Connection) -> None:
+    """Commit what was done since `begin`.
+
+    Raises:
+        DBAPIError: nobody knows whether it was committed. The connection must be let go: a transaction of SQLite's may
+            still be open, and would lock all writers out.
+    """
+    raw: Any = connection.connection.driver_connection
+    dialect: Any = connection.dialect
+    try:
+        raw.commit()
+    except dialect.loaded_dbapi.Error as fault:
+        raise told(connection, "COMMIT", fault) from fault
 
 
 def open_reader(engine: Engine) -> Connection:

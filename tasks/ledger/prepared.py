@@ -64,7 +64,7 @@ class Prepared:
         try:
             return raw.execute(text.sql, text.parameters(given))
         except dialect.loaded_dbapi.Error as fault:
-            raise self._told(connection, text.sql, fault) from fault
+            raise told(connection, text.sql, fault) from fault
 
     def _compile(self, dialect: Any) -> _Text:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
@@ -72,20 +72,20 @@ class Prepared:
         self._texts[dialect.name] = text
         return text
 
-    @staticmethod
-    def _told(connection: Connection, sql: str, fault: Any) -> Any:
-        """Give a driver's error as SQLAlchemy does, who also lets a connection go that is broken."""
-        dialect: Any = connection.dialect
-        gone = dialect.is_disconnect(fault, connection.connection, None)
-        told = DBAPIError.instance(
-            sql,
-            None,
-            fault,
-            dialect.loaded_dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=gone,
-            dialect=dialect,
-        )
-        if gone:
-            connection.invalidate(fault)
-        return told
+
+def told(connection: Connection, sql: str, fault: Any) -> Any:
+    """Give a driver's error as SQLAlchemy does, who also lets a connection go that is broken."""
+    dialect: Any = connection.dialect
+    gone = dialect.is_disconnect(fault, connection.connection, None)
+    error = DBAPIError.instance(
+        sql,
+        None,
+        fault,
+        dialect.loaded_dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=gone,
+        dialect=dialect,
+    )
+    if gone:
+        connection.invalidate(fault)
+    return error

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from ops.servers.waiting import wait_until
 from tasks.core.protocol import Call
 from tasks.core.states import State
-from tasks.ledger import Ledger, Reception
+from tasks.ledger import Ledger, Reception, engine
 from tasks.ledger.commit import LARGEST_GROUP, GroupCommit
 from tasks.ledger.schema import gates
 from tests.ledger.stories import BID, BUDGET_MS, arrival, at_once, bid_move, exchange, standing
@@ -44,16 +44,16 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def commits(ledger: Ledger) -> Iterator[list[int]]:
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with every transaction that is committed."""
     seen: list[int] = []
 
-    def count(_connection: Connection) -> None:
+    def count(connection: Connection) -> None:
         seen.append(1)
+        engine.commit(connection)
 
-    event.listen(ledger.engine, "commit", count)
-    yield seen
-    event.remove(ledger.engine, "commit", count)
+    monkeypatch.setattr("tasks.ledger.commit.commit", count)
+    return seen
 
 
 def grouped(commit: GroupCommit, works: list[Callable[[Connection], str]]) -> list[str | BaseException]:
@@ -146,14 +146,15 @@ def test_a_commit_in_doubt_is_told_to_all_of_its_group_and_not_run_anew(
 
     faults = [None, OperationalError("COMMIT", None, Exception("the server is gone"))]
 
-    def fail(_connection: Connection) -> None:
+    def fail(connection: Connection) -> None:
         fault = faults.pop(0) if faults else None
         if fault:
             raise fault
+        engine.commit(connection)
 
-    event.listen(ledger.engine, "commit", fail)
-    results = grouped(commit, [counted("a"), counted("b")])
-    event.remove(ledger.engine, "commit", fail)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.ledger.commit.commit", fail)
+        results = grouped(commit, [counted("a"), counted("b")])
     assert [type(result) for result in results] == [OperationalError, OperationalError]
     assert ran == ["a", "b"]
     assert open_ledger().accept([arrival()])[0].reception is Reception.NEW, "no lock was left behind"
