@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 from tasks.together import Together, Turn
 
 LARGEST_GROUP: Final = 64
-SOON_S: Final = 0.005
+SOON_S: Final = 0.02
 
 
 @dataclass(frozen=True)

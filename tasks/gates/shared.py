@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
+from os import getpid
 from typing import Final
 
 import structlog
@@ -52,12 +54,14 @@ class SharedGates:
         self._local = LocalPace(HOLD_MS, SILENT_RUN, monotonic=monotonic)
         self._absence = Absence("store", monotonic=monotonic)
         self._monotonic = monotonic
+        self._name, self._numbers = uuid.uuid4().hex, count()
         self._trying = threading.Lock()
         self._next_try = 0.0
 
     def admit(self, ask: Ask) -> Admission:
         """See `Gates.admit`."""
-        ticket = uuid.uuid4().hex
+        # Chance for each would be a call to the system. The number of the process, for those that are forked from one.
+        ticket = f"{self._name}.{getpid()}.{next(self._numbers)}"
         if self._is_there():
             with suppress(RedisError), self._absence.watch(_why_away):
                 return self._store.admit(ask, ticket)
