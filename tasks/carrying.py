@@ -35,7 +35,8 @@ class Link:
     @classmethod
     def of(cls, task: Any, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Link:
         """Give a link by what `apply_async` is called with."""
-        return cls(task, tuple(args or ()), kwargs or {}, {"task_id": str(uuid.uuid4()), **options})
+        named = options if "task_id" in options else {"task_id": str(uuid.uuid4()), **options}
+        return cls(task, tuple(args or ()), kwargs or {}, named)
 
     def message(self) -> Letter:
         """Give what the broker would have handed out."""

@@ -23,6 +23,7 @@ _SCIENTIFIC: Final = re.compile(r"\d(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
 DURATION: Final = re.compile(r"(\d{1,6})(?:\.0+)?\s*(?:s|secs?|seconds?)?\.?", re.ASCII | re.IGNORECASE)
 LONGEST_PHONE: Final = 40
 _PHONE: Final = re.compile(r"\+? *\(? *\d[\d ().+-]*", re.ASCII)
+_NO_DIGITS: Final = re.compile(r"\D+", re.ASCII)
 _DECIMAL: Final = re.compile(r"\d+\.\d+", re.ASCII)
 TOKEN: Final = re.compile(rf"[!-~]{{1,{LONGEST_TOKEN}}}")
 _YES: Final = frozenset({"true", "yes"})
@@ -80,7 +81,7 @@ def is_phone_number(text: str) -> bool:
 
 def dialled(number: str) -> str:
     """Give a number's digits, without the country code of North America: two ways to write it become one."""
-    digits = "".join(character for character in number if character.isascii() and character.isdecimal())
+    digits = _NO_DIGITS.sub("", number)
     return digits[1:] if len(digits) == 11 and digits.startswith("1") else digits
 
 

@@ -68,7 +68,7 @@ class DeadlineConnection(HTTPConnection):
         if self._outgoing is not None:
             self._outgoing.append(data)
             return
-        self.sock.settimeout(self.flight.remaining_s())
+        self.flight.bound(self.sock)
         try:
             super().send(data)
         except TimeoutError:

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 SELLING_IDLE_S: Final = 2.0
 PING_IDLE_S: Final = 30.0
+# A socket's timeout is set anew where it would end so much too late or too early: each time is a call to the system.
+EXACT_S: Final = 0.02
 MOST_RECEIVED: Final = 1 << 20  # bytes on the wire, headers and chunk sizes included
 
 Address = tuple[Any, ...]
@@ -71,6 +73,16 @@ class Flight:
             raise self.late()
         return left
 
+    def bound(self, connection: socket.socket) -> None:
+        """Let the socket's next wait end with the call's time.
+
+        Raises:
+            TimeoutError: it is up.
+        """
+        left, bound = self.remaining_s(), connection.gettimeout()
+        if bound is None or abs(bound - left) > min(EXACT_S, left / 2):
+            connection.settimeout(left)
+
     def connecting_s(self) -> float:
         """Give the seconds that remain to connect, more than 0.
 
@@ -118,7 +130,7 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         flight = self._flight
         try:
-            self._socket.settimeout(flight.remaining_s())
+            flight.bound(self._socket)
             count: int = self._raw.readinto(buffer)
         except TimeoutError:
             raise flight.late() from None

@@ -7,6 +7,7 @@ always one of our own phrases.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from http.client import HTTPException
 from importlib.metadata import version
 from os import getpid
 from typing import Any, Final, Literal
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 from weakref import WeakSet
 
 from requests import PreparedRequest, Request, Response, Session
@@ -42,6 +43,7 @@ Method = Literal["form", "json", "get"]
 
 _ACCEPT: Final = {"JSON": "application/json, */*;q=0.5", "XML": "application/xml, text/xml, */*;q=0.5"}
 _BODY_TYPE: Final = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
+_UNQUOTED: Final = re.compile(r"[\w.~-]*", re.ASCII)  # as `quote_plus` has it
 _FAULTS: Final = (RequestException, HTTPError, HTTPException, OSError, ValueError)
 
 
@@ -87,6 +89,13 @@ class _Line:
         self.session.mount("http://", self.adapter)
         self.session.mount("https://", self.adapter)
         self._environment: dict[str, Any] = {}
+        self._masker = Masker((), {})
+
+    def masker(self, secrets: tuple[str, ...], identity: Mapping[str, str]) -> Masker:
+        """Give what masks these values; a ping and its post have the same."""
+        if not self._masker.knows(secrets, identity):
+            self._masker = Masker(secrets, identity)
+        return self._masker
 
     def environment(self, url: str) -> Any:
         found = self._environment.get(url)
@@ -140,7 +149,7 @@ class HttpBuyer:
             raise EndpointMissing(call, f"PINGPOST_{call.upper()}_URL")
         fields = request_fields(call, offer, self._sender, self._protocol)
         identity = {name: offer.fields[name] for name in self._protocol.identity_fields if offer.fields.get(name)}
-        masker = Masker((self._config.key, *endpoint.secrets), identity)
+        masker = self._line().masker((self._config.key, *endpoint.secrets), identity)
         request, query = self._request(endpoint, fields)
         flight = Flight(
             sells=call.sells,
@@ -178,11 +187,11 @@ class HttpBuyer:
         query = endpoint.query
         if self._config.method == "get":
             request.method = "GET"
-            query = f"{query}{'&' if query else '?'}{urlencode(fields)}"
+            query = f"{query}{'&' if query else '?'}{_form(fields)}"
         else:
             request.method = "POST"
             as_json = self._config.method == "json"
-            text = json.dumps(fields, separators=(",", ":")) if as_json else urlencode(fields)
+            text = json.dumps(fields, separators=(",", ":")) if as_json else _form(fields)
             request.body = body = text.encode()
             headers["Content-Length"] = str(len(body))
         request.headers = headers  # type: ignore[assignment]  # the adapter copies and reads them, as any mapping
@@ -230,6 +239,15 @@ class HttpBuyer:
             sent=sent,
             echoes=self._mapping.echoes,
         )
+
+
+def _form(fields: Mapping[str, str]) -> str:
+    """Give fields as a form sends them. Most need no quoting, for which the library looks several times at each."""
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in fields.items())
+
+
+def _quoted(text: str) -> str:
+    return text if _UNQUOTED.fullmatch(text) else quote_plus(text)
 
 
 def _without_what_it_was_told(answer: Answer, secrets: Sequence[str], identity: Mapping[str, str]) -> Answer:

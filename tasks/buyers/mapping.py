@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", "reason", "remark", "customid")
 ECHOES: Final = ("token", "customid")
 PATH: Final = "/"
+LONGEST_KNOWN: Final = 40
 _SEPARATORS: Final = str.maketrans("", "", "_-.: \t\r\n\N{NO-BREAK SPACE}")
 
 
 def canonical(name: str) -> str:
     """Give a name as it is compared: without case and without separators."""
+    return _known(name) if len(name) <= LONGEST_KNOWN else _canonical(name)
+
+
+def _canonical(name: str) -> str:
     return name.translate(_SEPARATORS).casefold()
+
+
+# A buyer says the same names each time.
+_known = lru_cache(1024)(_canonical)
 
 
 def word(text: str) -> str:

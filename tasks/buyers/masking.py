@@ -24,6 +24,7 @@ _ESCAPES: Final = re.compile(
     re.ASCII,
 )
 _BLANKS: Final = re.compile(r"[\s+\x00-\x1f]")
+_NO_DIGITS: Final = re.compile(r"\D+")
 _NUMBERS: Final = re.compile(r"\d(?:[\W_]{0,3}\d)+", re.ASCII)
 _EMAIL: Final = re.compile(r"[^\s@<>\"'=,;:&()\[\]{}|\\/*]+@[\w-]+(?:\.[\w-]+)+")
 _WORDS: Final = re.compile(r"\w+(?:[.'\N{RIGHT SINGLE QUOTATION MARK}-]\w+)*")
@@ -49,6 +50,10 @@ class Masker:
 
     def __repr__(self) -> str:
         return "Masker(...)"
+
+    def knows(self, secrets: Iterable[str], identity: Mapping[str, str]) -> bool:
+        """Whether it masks just these."""
+        return self._identity == identity and self._secrets == tuple(secrets)
 
     def mask(self, text: str) -> str:
         """Give the text with every value replaced by ``***``, and every control character escaped."""
@@ -145,13 +150,15 @@ def _joined(text: str, place: int) -> bool:
 
 
 def _last_digits(telephone: str) -> str:
-    digits = "".join(character for character in telephone if character.isdecimal())[-PHONE_DIGITS:]
+    digits = _NO_DIGITS.sub("", telephone)[-PHONE_DIGITS:]
     return digits if len(digits) >= FEWEST_DIGITS else ""
 
 
 def _dialled(text: str, telephone: str) -> Iterator[Span]:
     """Find a telephone number whatever stands between its digits."""
     for run in _NUMBERS.finditer(text):
+        if run.end() - run.start() < len(telephone):
+            continue
         places = [place for place in range(*run.span()) if text[place].isdecimal()]
         digits = "".join(text[place] for place in places)
         first = digits.find(telephone)
