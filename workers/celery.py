@@ -84,16 +84,15 @@ class PingPost(Celery):
         return self.settings.post_by == "ping"
 
     def publish(self, link: Link) -> bool:
-        """Publish a task the quick way. False: it cannot be so on this broker, or with these options.
+        """Publish a task the quick way. False: it cannot be so with these options.
 
         Raises:
             OperationalError: the broker is away, as Celery says it.
         """
-        starter = self.wiring.starter
-        if starter is None or not PLAIN.issuperset(link.options):
+        if not PLAIN.issuperset(link.options):
             return False
         try:
-            starter.publish(link)
+            self.wiring.starter.publish(link)
         except BROKER_AWAY as away:
             raise OperationalError(type(away).__name__) from away
         return True

@@ -35,7 +35,7 @@ from workers.places import Places, for_redis_py, is_store, resolve
 from workers.schedule import SCHEDULE
 from workers.settings import PREFIX, Settings, SettingsError
 from workers.starting import Starter
-from workers.tellers import open_publisher, open_teller
+from workers.tellers import open_list_publisher, open_publisher, open_teller
 from workers.topology import declare_tasks
 
 T = TypeVar("T")
@@ -133,11 +133,11 @@ class Wiring:
         return open_teller(self.places.broker_url, self.broker, self.settings.concurrency)
 
     @cached_property
-    def starter(self) -> Starter | None:
-        """Who publishes tasks on RabbitMQ; elsewhere, Celery does."""
+    def starter(self) -> Starter:
+        """Who publishes tasks, many at once."""
         url, queue_type = self.places.broker_url, self.settings.queue_type
         if is_store(url):
-            return None
+            return Starter(open_list_publisher(url), self.broker)
         return Starter(open_publisher(url, lambda channel: declare_tasks(channel, queue_type)), self.broker)
 
     @cached_property

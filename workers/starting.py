@@ -20,7 +20,7 @@ from tasks.absence import Absence
 from tasks.away import why_broker_away
 from tasks.carrying import ANYBODY, Link, hand
 from tasks.core.protocol import Call
-from tasks.publishing import Letter, Publisher
+from tasks.publishing import Letter, Publishes
 from tasks.sell import sale_of
 
 # A lead's id as no producer may write it, so that nothing else in a message is like it.
@@ -28,15 +28,10 @@ _SOMEBODY: Final = "lead~"
 _JSON: Final = {"content_type": "application/json", "content_encoding": "utf-8", "delivery_mode": 2}
 
 
-def start_one(lead_id: str, call: Call) -> None:
-    """Start one lead by Celery's own publishing."""
-    sale_of(lead_id, call).apply_async()
-
-
 class Starter:
-    """Starts leads over AMQP: called for each, and `flush` returns when the broker has them all. Used by one thread."""
+    """Starts leads: called for each, and `flush` returns when the broker has them all. Used by one thread."""
 
-    def __init__(self, publisher: Publisher, broker: Absence) -> None:
+    def __init__(self, publisher: Publishes, broker: Absence) -> None:
         self._publisher = publisher
         self._broker = broker
         self._letters: list[Letter] = []

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tasks.absence import Absence
-from tasks.publishing import Publisher
+from tasks.publishing import ListPublisher, Publisher
 from tasks.telling import AmqpTeller, RedisTeller, Teller, declare
 from workers.broker import hang_up
 from workers.places import for_redis_py, is_store
@@ -29,6 +29,11 @@ def open_teller(broker_url: str, broker: Absence, concurrency: int) -> Teller:
         return RedisTeller(connect_to(broker_url, transport_options=options), lists, broker)
 
     return AmqpTeller(open_publisher(broker_url, declare), broker)
+
+
+def open_list_publisher(broker_url: str) -> ListPublisher:
+    """Give a publisher on Redis or Valkey. Nothing is connected yet."""
+    return ListPublisher(connect_to(broker_url))
 
 
 def open_publisher(broker_url: str, prepare: Callable[[Any], object]) -> Publisher:

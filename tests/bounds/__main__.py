@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bounds.load import burst, long_queue
+from tests.bounds.load import burst, crowd, long_queue
 from tests.bounds.trials import TRIALS
 
-ALL = {**TRIALS, "burst": burst, "long-queue": long_queue}
+ALL = {**TRIALS, "burst": burst, "crowd": crowd, "long-queue": long_queue}
 
 
 def main() -> int:

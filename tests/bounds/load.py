@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from ops.bench.pacing import OpenLoop
 from ops.servers.rabbitmq import start_rabbitmq
 from tasks.ledger.schema import leads
-from tests.bounds.trials import Trial, office
+from tests.bounds.trials import Trial, at_once, office
 from tests.integration.installation import Installation, lead, wait_for
 
 LONG_S: Final = "3000"  # nobody's deadline ends here
@@ -39,6 +39,27 @@ def burst(folder: Path, *, pings: int = 5_000, posts: int = 100) -> Trial:
             "posts' p99, ms": round(1000 * took[posts * 99 // 100]),
         }
         return Trial("burst", facts, () if took[posts // 2] < 1 else ("posts wait behind pings",))
+
+
+def crowd(folder: Path, *, workers: int = 12, number: int = 3_000) -> Trial:
+    """Many workers on one ledger, which has one place to write in: each lead is sold once, and nobody is kept out."""
+    with office(folder, {}, workers, {"PINGPOST_DEADLINE_S": LONG_S}) as (house, buyer, producer):
+        for future in at_once(producer, 500, "warm"):
+            future.result(timeout=120)
+        began = time.monotonic()
+        told = Counter(future.result(timeout=300)["status"] for future in at_once(producer, number, "crowd"))
+        took_s = time.monotonic() - began
+        sales = len(buyer.book()["sales"])
+        away = len(house.lines("ledger.away"))
+        facts = {
+            "workers": workers,
+            "outcomes": dict(told),
+            "sales at the buyer": sales,
+            "leads a second": round(number / took_s),
+            "times that the ledger was away for a worker": away,
+        }
+        faults = [*(["a lead was not sold"] if told["sold"] != number else []), *(["it was away"] if away else [])]
+        return Trial("crowd", facts, (*faults, *(["sold twice"] if sales != number + 500 else [])))
 
 
 def long_queue(folder: Path, *, number: int = 50_000, memory: str = "160MB") -> Trial:

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from types import FrameType
 from typing import Final
 
@@ -22,7 +21,6 @@ from workers.metrics import State, broker_of, ledger_of, serve, store_of
 from workers.places import is_store
 from workers.services import Wiring
 from workers.settings import SettingsError, load
-from workers.starting import start_one
 from workers.topology import CALLS_INBOX
 from workers.transport import connect_to, impatient
 
@@ -106,9 +104,8 @@ def _compose(wiring: Wiring) -> Intake:
         test=wiring.settings.test_mode,
         keeps_keys=is_store(wiring.places.broker_url),
     )
-    receiver = Receiver(reader, wiring.ledger, wiring.teller, start_one, measures=wiring.counts)
-    if (starter := wiring.starter) is not None:
-        receiver = replace(receiver, start=starter, started=starter.flush)
+    starter = wiring.starter
+    receiver = Receiver(reader, wiring.ledger, wiring.teller, starter, starter.flush, measures=wiring.counts)
     source = open_source(wiring.places.broker_url)
     return Intake(source, receiver, alive=lambda: health.touch(wiring.settings.data, "intake"), broker=wiring.broker)
 
