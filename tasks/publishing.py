@@ -1,4 +1,4 @@
-"""Publishing many messages at once: over AMQP with one wait for all their confirmations, on Redis in one exchange."""
+"""Publishing many messages at once: over AMQP with one wait for all their confirmations, on Redis in one round trip."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from tasks.together import Together, Turn
 CONFIRM_S: Final = 5.0
 LARGEST_GROUP: Final = 64
 # What says that no broker is at the other end, and nothing of the messages.
-BROKER_GONE: Final = (OSError, OperationalError, RedisError)
 NOBODY_THERE: Final = (OSError, OperationalError, RecoverableConnectionError)
+# The same on Redis, where a message that the server refuses looks no different.
+NOBODY_THERE_ON_REDIS: Final = (OSError, OperationalError, RedisError)
 
 
 class ConfirmedChannel:
@@ -102,7 +103,7 @@ class ListPublisher:
         """See `Publishes.publish`. A letter's routing key is its queue's name: no exchange is looked up."""
         try:
             self._send(letters)
-        except BROKER_GONE:
+        except NOBODY_THERE_ON_REDIS:
             self._send(letters)  # it may have closed an idle connection: once more, over a new one
         return [True] * len(letters)
 
