@@ -120,7 +120,8 @@ if rate then
     end
   end
   if wait > 0 then
-    redis.call('HSET', KEYS[1], 'limited', now)
+    -- A burst waits for moments at any pace: only who waits for longer says that this one was tried (pace.lua).
+    if wait >= LIMITED_MS then redis.call('HSET', KEYS[1], 'limited', now) end
     return wait_for(math.ceil(wait), code, reason, string.format('%.1f', rate))
   end
   redis.call('HSET', KEYS[1], 'next', string.format('%.3f', free + apart),

@@ -55,6 +55,7 @@ SLOWEST: Final = 0.5  # calls a second
 SLOWEST_SOFT: Final = 5
 FRESH_MS: Final = 2_000
 FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
+LIMITED_MS: Final = 100  # from how long a wait on it counts as one that tries it
 # Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one
 # may come behind another, as a part of their distance.
 SLACK_CALLS: Final = 2

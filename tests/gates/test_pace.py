@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from structlog.testing import capture_logs
 
 from ops.servers.waiting import wait_until
@@ -56,6 +57,18 @@ def test_a_burst_at_a_buyer_that_had_little_to_do_goes_out_in_growing_steps(shar
     assert steps[0] == NARROW_PLACES
     assert steps == sorted(steps)
     assert steps[-1] == 4 * WIDE_PLACES
+
+
+@pytest.mark.parametrize(("rate", "tried"), [(500, False), (5, True)])
+def test_a_burst_that_waits_for_moments_does_not_try_a_pace(shared, rate: int, tried: bool):
+    """It would grow without end while it keeps nobody waiting, and the buyer refuse the next burst."""
+    hear(shared.gates(), go(shared.gates()), Heard.WELL)
+    shared.store.hset("pingpost:XYZ:live:pace", mapping={"rate": rate, "age": 0, "width": WIDE_PLACES})
+
+    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(10)]
+
+    assert any(isinstance(answer, Wait) for answer in answers)
+    assert shared.store.hexists("pingpost:XYZ:live:pace", "limited") == tried
 
 
 def test_a_way_half_full_of_slow_calls_widens_before_a_call_is_turned_away(shared):
