@@ -21,9 +21,9 @@ from tasks.core.protocol import Call
 from tasks.sell import sale_of
 
 call = Call(sys.argv[1])
-ours = [_form(call).letter(lead) for lead in ("a-1", "b:2")]
+ours = [_form(call).letter(lead) for lead in ("x-1", "y:2")]
 hand.open(ANYBODY)
-sale_of("a-1", call).apply_async()
+sale_of("x-1", call).apply_async()
 made = hand.let_go().message()
 print(json.dumps({
     "ours": [[json.loads(o.message.body), dict(o.message.properties), o.exchange, o.routing_key] for o in ours],
@@ -76,9 +76,9 @@ def test_it_goes_where_celery_sends_it(told: dict[str, list]):
 
 def test_each_lead_has_its_own_ids_and_nothing_of_another_s(told: dict[str, list]):
     first, second = (json.dumps(message) for message in told["ours"])
-    assert "a-1" in first
-    assert "a-1" not in second
-    assert "b:2" in second
+    assert "x-1" in first
+    assert "x-1" not in second
+    assert "y:2" in second
     ids = [
         [message[1]["correlation_id"], *(link["options"]["task_id"] for link in message[0][2]["chain"] or [])]
         for message in told["ours"]
