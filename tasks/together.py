@@ -113,7 +113,7 @@ class Together(Generic[T, R]):
                         return
             left_s = self._later_since + self._soon_s - time.monotonic()
             if left_s > 0:
-                time.sleep(left_s)
+                time.sleep(left_s)  # for company, of which no event says that it will not come
             elif self._later:
                 self.flush()
             with self._door:

@@ -23,7 +23,7 @@ from tasks.away import BROKER_AWAY, why_broker_away
 from tasks.carrying import Link
 from tasks.ledger import LedgerError
 from tasks.services import Services
-from workers import health, lists
+from workers import health
 from workers import logging as lines
 from workers.broker import length
 from workers.metrics import serve
@@ -33,7 +33,7 @@ from workers.services import Wiring
 from workers.settings import Settings, SettingsError, load
 from workers.tls import apart
 from workers.topology import PING, POST, REASON_HEADER, UPKEEP, dead, dead_letters, task_queues
-from workers.transport import transport_options
+from workers.transport import register, transport_options
 from workers.worker import say_once
 
 log = structlog.stdlib.get_logger()
@@ -158,7 +158,7 @@ def build(settings: Settings) -> PingPost:
         SettingsError: naming the variable.
     """
     places = resolve(settings)
-    lists.register()
+    register()
     settings.data.mkdir(parents=True, exist_ok=True)
     app = PingPost("pingpost")
     app.settings = settings

@@ -12,10 +12,8 @@ import uuid
 from queue import Empty
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 from kombu.utils.json import loads
-
-_MINE = f"{__name__}:Transport"
 
 
 class Channel(redis.Channel):
@@ -81,8 +79,3 @@ class Transport(redis.Transport):
     """kombu's transport with these channels."""
 
     Channel = Channel
-
-
-def register() -> None:
-    """Let URLs of Redis lead here: kombu has no other way to name a transport beside a URL."""
-    TRANSPORT_ALIASES.update(redis=_MINE, rediss=_MINE)

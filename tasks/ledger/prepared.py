@@ -39,7 +39,7 @@ class Prepared:
     def __init__(self, statement: Any, *, columns: Sequence[str] | None = None, answers: Sequence[str] = ()) -> None:
         self._statement = statement
         self._columns = columns
-        row: Any = namedtuple("Row", answers)  # type: ignore[misc]  # noqa: PYI024 - its columns are data, and no class can name them
+        row: Any = namedtuple("Row", answers)  # type: ignore[misc]  # noqa: PYI024 - both want its columns in the code, and they are data
         self._row = row._make
         self._texts: dict[str, _Text] = {}
 

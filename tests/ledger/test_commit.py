@@ -133,7 +133,7 @@ def test_a_write_that_fails_leaves_nothing_behind(commit: GroupCommit, ledger: L
 
 
 def test_a_commit_in_doubt_is_told_to_all_of_its_group_and_not_run_anew(
-    commit: GroupCommit, ledger: Ledger, open_ledger: Callable[[], Ledger]
+    commit: GroupCommit, open_ledger: Callable[[], Ledger]
 ):
     ran: list[str] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -40,7 +41,7 @@ def work() -> Work:
 def test_each_thread_gets_its_own_result_and_never_two_are_at_work(work: Work):
     together: Together[int, int] = Together(work, 8)
     numbers = range(1, 101)
-    results = without_faults(at_once([lambda n=n: together.run(n) for n in numbers]))  # type: ignore[misc]
+    results = without_faults(at_once([partial(together.run, n) for n in numbers]))
     assert sorted(results) == [2 * n for n in numbers]
     assert max(map(len, work.groups)) <= 8
     assert sorted(n for group in work.groups for n in group) == list(numbers)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from workers.broker import hang_up
-from workers.frames import UNREADABLE
+from workers.forgiving import UNREADABLE
 from workers.intake.burial import Burial
 from workers.intake.message import Message
 from workers.intake.source import LARGEST_BATCH

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from amqp.exceptions import UnexpectedFrame
-from amqp.transport import TCPTransport
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.util.wait import wait_for_read
 
-from workers.frames import AHEAD_BYTES, Frames
+from workers.readahead import AHEAD_BYTES, Connection
 
 WITHIN_S = 20
 PAYLOADS = st.lists(
@@ -25,26 +22,22 @@ PAYLOADS = st.lists(
 )
 
 
+def frame(payload: bytes, channel: int = 1) -> bytes:
+    return struct.pack(">BHI", 3, channel, len(payload)) + payload + b"\xce"
+
+
 class Wire:
-    """A connection of py-amqp's, as far as it reads, and the other side of it."""
+    """A connection of ours that is connected to nobody but the test."""
 
     def __init__(self) -> None:
         self.there, here = socket.socketpair()
-        self.transport: Any = TCPTransport("nowhere")
+        self.connection = Connection("nowhere")
+        self.transport = self.connection.transport = self.connection.Transport("nowhere", None)
         self.transport.sock = here
         self.transport._setup_transport()
         self.transport.connected = True
         self.seen: list[tuple[int, int, bytes]] = []
-        self.connection: Any = SimpleNamespace(
-            transport=self.transport, blocking_read=self._read, on_inbound_frame=self.seen.append
-        )
-        Frames()(self.connection, lambda *_: None)
-
-    def _read(self, timeout: float | None = None) -> None:
-        """As py-amqp's own."""
-        with self.transport.having_timeout(timeout):
-            frame = self.transport.read_frame()
-        self.seen.append(frame)
+        self.connection.on_inbound_frame = self.seen.append
 
     def drain(self) -> None:
         """Read all that has arrived, as kombu's loop does: until nothing is there, and once more when it is told."""
@@ -65,10 +58,6 @@ def wire() -> Iterator[Wire]:
     wire.close()
 
 
-def frame(payload: bytes, channel: int = 1) -> bytes:
-    return struct.pack(">BHI", 3, channel, len(payload)) + payload + b"\xce"
-
-
 @given(payloads=PAYLOADS, cuts=st.lists(st.integers(0, 4 * AHEAD_BYTES), max_size=8))
 def test_frames_are_read_however_they_are_cut(payloads: list[bytes], cuts: list[int]):
     wire = Wire()
@@ -83,16 +72,25 @@ def test_frames_are_read_however_they_are_cut(payloads: list[bytes], cuts: list[
         wire.close()
 
 
-def test_who_waits_is_given_what_comes_and_no_more_time_than_asked(wire: Wire):
-    with pytest.raises(TimeoutError):
-        wire.connection.blocking_read(0.01)
+def test_who_waits_is_given_what_comes(wire: Wire, monkeypatch: pytest.MonkeyPatch):
+    def comes_while_it_waits(sock: socket.socket, timeout: float) -> bool:
+        wire.there.sendall(frame(b"late") + frame(b"and next"))
+        return wait_for_read(sock, timeout)
 
-    late = threading.Timer(0.05, wire.there.sendall, [frame(b"late") + frame(b"and next")])
-    late.start()
+    monkeypatch.setattr("workers.readahead.wait_for_read", comes_while_it_waits)
     wire.connection.blocking_read(WITHIN_S)
     wire.connection.blocking_read(WITHIN_S)
     assert [payload for _, _, payload in wire.seen] == [b"late", b"and next"]
-    late.join()
+
+
+@pytest.mark.parametrize("there", [b"", frame(b"half of it")[:-3]])
+def test_who_waits_in_vain_is_told_and_loses_nothing(wire: Wire, there: bytes):
+    wire.there.sendall(there)
+    with pytest.raises(TimeoutError):
+        wire.connection.blocking_read(0.01)
+    wire.there.sendall(frame(b"half of it").removeprefix(there))
+    wire.connection.blocking_read(WITHIN_S)
+    assert [payload for _, _, payload in wire.seen] == [b"half of it"]
 
 
 def test_who_waits_for_ever_is_given_what_comes(wire: Wire):
