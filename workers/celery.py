@@ -197,7 +197,7 @@ def configuration(settings: Settings, broker_url: str) -> dict[str, Any]:
         "task_send_sent_event": False,
         # Whoever watches and comes later (Flower, `celery control enable_events`) turns them on.
         "worker_send_task_events": settings.task_events,
-        "worker_pool": "threads",
+        "worker_pool": "workers.pool:TaskPool",
         "worker_consumer": "workers.consumer:Consumer",
         "worker_concurrency": settings.concurrency,
         "worker_prefetch_multiplier": 1,

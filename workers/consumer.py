@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -12,6 +13,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from tasks.away import BROKER_AWAY
 from tasks.core.validation import LEAD_ID
+from workers import readahead
 
 log = structlog.stdlib.get_logger()
 
@@ -56,6 +58,21 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no
         connection = self.app.connection_for_write(*arguments, **options)
         connection.transport_options = {**connection.transport_options, "confirm_publish": False}
         return self.ensure_connected(connection)
+
+    def call_soon_ack(self, acknowledge: Any, *arguments: Any, **options: Any) -> Any:
+        """Acknowledge in the thread that asks, where its connection lets any thread write.
+
+        Celery would wake the loop for it: two calls to the system and a turn of the loop for a few bytes.
+        """
+        message = getattr(acknowledge, "__self__", None)
+        connection = getattr(getattr(message, "channel", None), "connection", None)
+        if not isinstance(connection, readahead.Connection) or not connection.takes_turns:
+            return super().call_soon_ack(acknowledge, *arguments, **options)
+        # A connection that breaks, of which Celery tells, or a channel that is just being given up and has no number
+        # left: the loop finds it, too, and the message comes again.
+        with suppress(OSError, struct.error):
+            acknowledge(*arguments, **options)
+        return None
 
     def on_send_event_buffered(self) -> None:
         """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone.

@@ -84,6 +84,11 @@ class Connection(pyamqp.Connection):
             return super().Transport(host, *bounds, **options)
         return ReadAhead(host, **named)
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether any thread may write a frame while another reads. With TLS they would share OpenSSL's state."""
+        return isinstance(self.transport, ReadAhead)
+
     def blocking_read(self, timeout: float | None = None) -> Any:
         """Read a frame and handle it. Who waits for ever (or as long as the socket's own timeout) has py-amqp's way."""
         if timeout is not None and isinstance(self.transport, ReadAhead):

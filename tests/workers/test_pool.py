@@ -1,0 +1,94 @@
+"""The threads that run tasks: what has begun is ended, what has not is left, and no fault costs a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.installation import wait_for
+from workers.pool import TaskPool
+
+WITHIN_S = 20
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[int], TaskPool]]:
+    started: list[TaskPool] = []
+
+    def start(limit: int) -> TaskPool:
+        started.append(TaskPool(limit))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for pool in started:
+        pool.stop()
+
+
+def test_a_task_is_announced_run_and_its_result_handed_back(start):
+    pool = start(2)
+    said: list[object] = []
+    done = threading.Event()
+
+    def end(result: object) -> None:
+        said.append(result)
+        done.set()
+
+    def add(one: int, other: int) -> int:
+        said.append(threading.current_thread() is not threading.main_thread())
+        return one + other
+
+    pool.apply_async(add, (1,), {"other": 2}, callback=end, accept_callback=lambda pid, _: said.append(pid > 0))
+    assert done.wait(WITHIN_S)
+    assert said == [True, True, 3]
+
+
+def test_as_many_run_at_once_as_there_are_threads(start):
+    together = threading.Barrier(3, timeout=WITHIN_S)  # the third is the test
+    pool = start(2)
+    for _ in range(2):
+        pool.apply_async(together.wait, callback=lambda _: None)
+    together.wait()
+    assert pool.info["max-concurrency"] == pool.info["threads"] == 2
+
+
+@pytest.mark.parametrize("end", ["stop", "terminate"])
+def test_what_has_begun_is_ended_and_what_has_not_is_left(start, end):
+    pool = start(1)
+    begun, go, done = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        begun.set()
+        assert go.wait(WITHIN_S)
+
+    pool.apply_async(first, callback=lambda _: done.append("first"))
+    assert begun.wait(WITHIN_S)
+    for name in ("second", "third"):
+        pool.apply_async(lambda: None, callback=lambda _, name=name: done.append(name))
+    stopping = threading.Thread(target=getattr(pool, end))
+    stopping.start()
+    wait_for(lambda: pool._tasks.qsize() == 1, WITHIN_S)  # the word to end, and nothing more
+    assert stopping.is_alive()
+    go.set()
+    stopping.join(WITHIN_S)
+    assert done == ["first"]
+    assert not any(thread.is_alive() for thread in pool._threads)
+
+
+def test_a_fault_costs_no_thread_and_says_nothing_of_its_text(start):
+    pool = start(1)
+    done = threading.Event()
+
+    def breaks(_: object) -> None:
+        raise RuntimeError("Hildegard")
+
+    with capture_logs() as lines:
+        pool.apply_async(lambda: None, callback=breaks)
+        pool.apply_async(lambda: None, callback=lambda _: done.set())
+        assert done.wait(WITHIN_S)
+    (line,) = lines
+    assert (line["event"], line["reason"]) == ("alarm", "a fault of ours")
+    assert line["cause"].startswith("RuntimeError in breaks:")
