@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 import redis
@@ -26,12 +27,12 @@ from workers.leash import Leash
 from workers.ports import LOOPBACK, is_free, pick_port
 from workers.server_program import EmbeddedError, Program, find_program
 
-__all__ = ["Embedded", "EmbeddedError", "Program", "find_program", "running"]
+__all__ = ["Embedded", "EmbeddedError", "Flush", "Program", "find_program", "running"]
 
 # The append-only file became a folder of files with Redis 7.0: an older server would not see it and start empty.
 FIRST_WITH_FOLDER = (7, 0, 0)
 
-# `always`: what was acknowledged is on the disk. `noeviction`: a full memory refuses a lead rather than dropping one.
+# `noeviction`: a full memory refuses a lead rather than dropping one.
 # Without the RDB preamble the file is plain commands, which Valkey and Redis of any later version read.
 _CONFIG = """\
 bind {host}
@@ -40,7 +41,7 @@ protected-mode yes
 requirepass {password}
 dir {folder}
 appendonly yes
-appendfsync always
+appendfsync {flush}
 aof-use-rdb-preamble no
 save ""
 maxmemory-policy noeviction
@@ -50,6 +51,13 @@ logfile ""
 """
 
 
+class Flush(Enum):
+    """When what was acknowledged is on the disk. A server that is killed loses nothing either way."""
+
+    ALWAYS = "always"  # for messages: a loss of power takes none
+    EVERY_SECOND = "everysec"  # for the gates' state: what must outlast it stands in the ledger
+
+
 class Embedded:
     """One server's folder: who may run it, on which port, with which password.
 
@@ -57,7 +65,7 @@ class Embedded:
     `release` when the server is gone.
     """
 
-    def __init__(self, home: Path, program: Program | None = None) -> None:
+    def __init__(self, home: Path, program: Program | None = None, *, flush: Flush = Flush.ALWAYS) -> None:
         """Take the server's folder (made where it is missing); nothing is run or locked yet.
 
         Raises:
@@ -70,6 +78,7 @@ class Embedded:
             raise EmbeddedError(
                 f"{self.home} was written by a newer server than {self.program.path}, which would start empty"
             )
+        self._flush = flush
         self._port, self._password = self._kept_endpoint()
         self._told = False
         self._owner: int | None = None
@@ -140,7 +149,13 @@ class Embedded:
         if not self._told and not is_free(self._port):
             self._port = pick_port()
         folder.write_private(self._endpoint, json.dumps({"port": self._port, "password": self._password}) + "\n")
-        config = _CONFIG.format(host=LOOPBACK, port=self._port, password=self._password, folder=_quoted(str(self.home)))
+        config = _CONFIG.format(
+            host=LOOPBACK,
+            port=self._port,
+            password=self._password,
+            folder=_quoted(str(self.home)),
+            flush=self._flush.value,
+        )
         folder.write_private(self._config, config)
 
     def answers(self) -> bool:

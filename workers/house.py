@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tasks.ledger import migrate
 from workers import folder
-from workers.embedded import Embedded
+from workers.embedded import Embedded, Flush
 from workers.lineup import Choice, lineup, server
 from workers.part import Part
 from workers.places import LOCK_FILE, Places, forget, is_store, resolve, tell, without_password
@@ -116,15 +116,15 @@ class House:
     async def _find_places(self, supervisor: Supervisor) -> Places:
         settings = self._settings
         if settings.broker_url is None:
-            url = await self._serve(supervisor, "broker")
+            url = await self._serve(supervisor, "broker", Flush.ALWAYS)
             settings = settings.model_copy(update={"broker_url": url})
         elif settings.state_url is None and not is_store(settings.broker_url):
-            url = await self._serve(supervisor, "state")
+            url = await self._serve(supervisor, "state", Flush.EVERY_SECOND)
             settings = settings.model_copy(update={"state_url": url})
         return resolve(settings)
 
-    async def _serve(self, supervisor: Supervisor, name: str) -> str:
-        embedded = await asyncio.to_thread(Embedded, self.data / name)
+    async def _serve(self, supervisor: Supervisor, name: str, flush: Flush) -> str:
+        embedded = await asyncio.to_thread(lambda: Embedded(self.data / name, flush=flush))
         self._servers.append(embedded)
         await asyncio.to_thread(embedded.claim)
         supervisor.start(server(name, embedded))

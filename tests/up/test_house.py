@@ -204,6 +204,7 @@ def test_beside_an_amqp_broker_it_runs_a_state_store(start, found, tmp_path, mon
     assert places.broker_url == "amqp://guest:guest@127.0.0.1:1//"
     assert ping(places.state_client_url)
     assert (tmp_path / "data" / "state" / "appendonlydir").is_dir()
+    assert "appendfsync everysec\n" in (tmp_path / "data" / "state" / "valkey.conf").read_text()
     assert up.end() == 0
     assert [line["part"] for line in up.said if line["event"] == "part.stopped"][-1] == "state"
 
