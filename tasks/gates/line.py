@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from os import getpid
 from typing import Any, Final
+from weakref import finalize
 
 from redis import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from tasks.together import Together, Turn
 
@@ -39,12 +41,18 @@ class Question:
     arguments: Sequence[Any]
     then: Callable[[Any], None] | None = None
 
+    @property
+    def command(self) -> tuple[Any, ...]:
+        """What the server is sent."""
+        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments
+
 
 class Line:
     """Asks the store. Safe under threads; an error is that of all who asked together."""
 
     def __init__(self, store: Redis) -> None:
         self._store = store
+        self._kept: tuple[int, Any] | None = None
         self._together: Together[Question, Any] = Together(self._exchange, LARGEST_GROUP, soon_s=SOON_S)
 
     def ask(self, question: Question) -> Any:
@@ -73,11 +81,9 @@ class Line:
 
     def _pipe(self, turns: Sequence[Turn[Question, Any]]) -> list[Turn[Question, Any]]:
         """Ask all of them; gives those whose script the server does not know, and which it has therefore not run."""
-        with self._store.pipeline(transaction=False) as pipe:
-            for turn in turns:
-                asked = turn.item
-                pipe.evalsha(asked.script.sha, len(asked.keys), *asked.keys, *asked.arguments)
-            answers = pipe.execute(raise_on_error=False)
+        connection = self._connection()
+        asked = connection.pack_commands(turn.item.command for turn in turns)
+        answers = connection.retry.call_with_retry(lambda: _talk(connection, asked, len(turns)), lambda _: None)
         unknown = []
         for turn, answer in zip(turns, answers, strict=True):
             if isinstance(answer, NoScriptError):
@@ -90,3 +96,30 @@ class Line:
                     with suppress(RedisError):
                         turn.item.then(answer)
         return unknown
+
+    def _connection(self) -> Any:
+        """Give the connection, which is kept: to borrow it anew, and look whether it still stands, costs two questions.
+
+        One that the store has closed meanwhile is found by the first question, which is then asked over a new one.
+        """
+        if self._kept is None or self._kept[0] != getpid():  # after a fork, the parent's is not ours
+            pool = self._store.connection_pool
+            self._kept = getpid(), pool.get_connection()
+            finalize(self, pool.release, self._kept[1])
+        return self._kept[1]
+
+
+def _talk(connection: Any, asked: Any, count: int) -> list[Any]:
+    try:
+        connection.send_packed_command(asked)
+        return [_answer(connection) for _ in range(count)]
+    except BaseException:
+        connection.disconnect()  # what is still to come would be taken for the answer to the next question
+        raise
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as refused:
+        return refused

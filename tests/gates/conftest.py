@@ -42,7 +42,8 @@ class Shared:
 def shared(redis_url: str, tmp_path: Path) -> Iterator[Shared]:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
     migrate(url)
-    store = Redis.from_url(redis_url, decode_responses=True)
+    # Whatever stands for a process here keeps a connection.
+    store = Redis.from_url(redis_url, decode_responses=True, max_connections=2000)
     store.flushdb()
     ledger = Ledger.open(url)
     yield Shared(store, ledger)

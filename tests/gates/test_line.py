@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as StoreAway
 from redis.exceptions import ResponseError
+from redis.retry import Retry
 
 from tasks.gates.line import Line, Question, Script
 from tests.ledger.stories import at_once, without_faults
@@ -19,7 +21,7 @@ KEY = ("line-count",)
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url, decode_responses=True) as store:
+    with Redis.from_url(redis_url, decode_responses=True, retry=Retry(NoBackoff(), 1)) as store:
         store.delete(*KEY)
         yield store
         store.delete(*KEY)
@@ -56,6 +58,34 @@ def test_what_is_told_goes_before_the_next_question_and_hands_its_answer_on(stor
     line.tell(Question(COUNT, KEY, (10,), heard.append))
     assert ask(line) == 11
     assert heard == [10]
+
+
+def test_a_connection_that_the_store_has_closed_is_opened_anew_and_each_question_asked_once(store: Redis):
+    line = Line(store)
+    assert ask(line) == 1
+    kept = line._connection()
+    kept.send_command("CLIENT", "ID")
+    assert store.client_kill_filter(_id=str(kept.read_response())) == 1
+    assert ask(line) == 2
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_one_s(store: Redis, monkeypatch):
+    line = Line(store)
+    assert ask(line) == 1
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(line._connection(), "read_response", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ask(line)
+    assert ask(line) == 3
+
+
+def test_a_process_that_was_forked_has_a_connection_of_its_own(store: Redis, monkeypatch):
+    line = Line(store)
+    assert ask(line) == 1
+    parents = line._connection()
+    monkeypatch.setattr("tasks.gates.line.getpid", lambda: -1)
+    assert ask(line) == 2
+    assert line._connection() is not parents
 
 
 def test_a_store_that_is_away_is_everybody_s_error_and_no_reason_to_stay_so(store: Redis, monkeypatch):

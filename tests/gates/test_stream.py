@@ -20,7 +20,8 @@ def seed() -> None:
 
 @pytest.fixture
 def client(redis_url: str) -> Redis:
-    client = Redis.from_url(redis_url, decode_responses=True)
+    # Whatever stands for a process here keeps a connection.
+    client = Redis.from_url(redis_url, decode_responses=True, max_connections=2000)
     client.flushdb()
     return client
 
