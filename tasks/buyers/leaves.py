@@ -72,6 +72,8 @@ class Leaf:
 
 def decode(body: bytes, content_type: str | None = None) -> str:
     """Turn bytes into text by their byte order mark, the declared charset, UTF-8, else Windows-1252. Never fails."""
+    if body.isascii() and b"\0" not in body:
+        return body.decode("ascii")  # in each charset that we know, it is this
     for mark, charset in _BOMS:
         if body.startswith(mark):
             return body.decode(charset, "replace").removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")

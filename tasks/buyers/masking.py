@@ -84,7 +84,8 @@ class Masker:
     def _found(self, plain: str) -> Iterator[Span]:
         lower = _BLANKS.sub(" ", _lower(plain))
         for needle, as_word in self._needles or ():
-            yield from _occurrences(lower, needle, as_word=as_word)
+            if needle in lower:
+                yield from _occurrences(lower, needle, as_word=as_word)
         yield from (found.span() for found in _EMAIL.finditer(plain)) if "@" in plain else ()
         for telephone in self._telephones:
             yield from _dialled(plain, telephone)
@@ -182,6 +183,8 @@ def _small(character: str) -> str:
 
 def _unfold(text: str, places: list[Span] | None) -> tuple[str, list[Span]] | None:
     """Undo escapes once. Each character of the result has the span of the text it came from; None: nothing to undo."""
+    if not ("%" in text or "\\" in text or "&" in text):
+        return None
     plain: list[str] = []
     origin: list[Span] = []
     end = 0
