@@ -118,6 +118,7 @@ class Office:
         seed: int = 1,
     ) -> None:
         self.now = BEGAN_MS
+        self.stalls_ms = 0  # a machine with too much to do: what is due is taken once in so long, all at once
         self.tally = Tally()
         self.store = RedisStore(client, partner_id="X", test=False, ceiling=ceiling, now_ms=lambda: self.now)
         self._limiter = limiter
@@ -165,8 +166,10 @@ class Office:
         ticket = f"{number}-{sells}-{self.now}"
         answer = self.store.admit(Ask(f"L{number}", (), 3000, int(left_ms), sells), ticket)
         if isinstance(answer, Wait):
-            # A message that is due is taken some milliseconds later.
-            self._at(min(answer.seconds * 1000, left_ms) + self._chance.uniform(2, 8), self._ready, sells, number, born)
+            due_ms = min(answer.seconds * 1000, left_ms) + self._chance.uniform(2, 8)
+            if self.stalls_ms:
+                due_ms += -(self.now + due_ms) % self.stalls_ms
+            self._at(due_ms, self._ready, sells, number, born)
             return
         assert isinstance(answer, Go)
         self._busy += 1
