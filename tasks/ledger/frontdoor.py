@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
+from tasks.ledger import statements
 from tasks.ledger.clock import now_ms
 from tasks.ledger.retention import ERASED
 from tasks.ledger.rows import Arrival, Receipt, Reception, Reply, micros, storable, to_ms
@@ -21,17 +21,18 @@ def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]
     """Take a batch in, and answer each arrival in its order."""
     if not arrivals:
         return []
-    now: int = connection.execute(select(now_ms())).scalar_one()
+    now: int = statements.NOW.one(connection, {}).now
     first: dict[str, int] = {}
     for place, arrival in enumerate(arrivals):
         first.setdefault(arrival.lead.lead_id, place)
     fresh = _insert(connection, [arrivals[place] for place in first.values()], now)
-    known = _known(connection, list(first))
+    news = {first[lead_id] for lead_id in fresh}
+    known = _known(connection, {it.lead.lead_id for place, it in enumerate(arrivals) if place not in news})
     receipts = []
     answers: list[dict[str, Any]] = []
     for place, arrival in enumerate(arrivals):
         lead_id = arrival.lead.lead_id
-        if lead_id in fresh and first[lead_id] == place:
+        if place in news:
             receipt = Receipt(Reception.NEW, call=arrival.call)
         else:
             receipt = _receipt(connection, known[lead_id], arrival, answers)
@@ -39,7 +40,10 @@ def accept(connection: Connection, arrivals: Sequence[Arrival]) -> list[Receipt]
         asks_anew = receipt.reception is Reception.NEW or (receipt.reception is Reception.OPEN and receipt.replay)
         if arrival.reply and asks_anew:
             answers.append(_reply_values(arrival.reply, lead_id, replayed=receipt.replay))
-    if answers:
+    if len(answers) == 1 or connection.dialect.name == "sqlite":
+        for answer in answers:
+            statements.APPEND_REPLY.run(connection, answer)
+    elif answers:
         connection.execute(insert(replies), answers)
     return receipts
 
@@ -50,12 +54,14 @@ def refuse(connection: Connection, lead_id: str, reason: str) -> None:
 
 
 def _insert(connection: Connection, arrivals: Sequence[Arrival], now: int) -> set[str]:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(leads).on_conflict_do_nothing().returning(leads.c.lead_id)
+    dialect = connection.dialect.name
     # In one order everywhere: two intakes that take in the same leads wait for each other once, and not in a circle.
     ordered = sorted(arrivals, key=lambda arrival: arrival.lead.lead_id)
-    rows = connection.execute(statement, [_values(arrival, now) for arrival in ordered])
-    return set(rows.scalars())
+    values = [_values(arrival, now) for arrival in ordered]
+    if len(values) > 1 and dialect != "sqlite":  # where each would be a round trip
+        return set(connection.execute(statements.inserting(dialect), values).scalars())
+    arrive = statements.arrive(dialect)
+    return {row.lead_id for one in values if (row := arrive.one(connection, one)) is not None}
 
 
 def _values(arrival: Arrival, now: int) -> dict[str, Any]:
@@ -81,7 +87,9 @@ def _values(arrival: Arrival, now: int) -> dict[str, Any]:
     }
 
 
-def _known(connection: Connection, lead_ids: list[str]) -> dict[str, Any]:
+def _known(connection: Connection, lead_ids: Collection[str]) -> dict[str, Any]:
+    if not lead_ids:
+        return {}
     columns = (leads.c.lead_id, leads.c.fingerprint, leads.c.state, leads.c.outcome, leads.c.call)
     # Locked, so that a lead cannot end between our look at it and the address that we leave: it would never be told.
     locked = select(*columns).where(leads.c.lead_id.in_(lead_ids)).order_by(leads.c.lead_id).with_for_update()

@@ -7,8 +7,10 @@ ledger's one place to write in.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -50,6 +52,28 @@ MARK_TOLD = Prepared(
 )
 MARK_LOGGED = Prepared(update(leads).where(leads.c.lead_id == bindparam("its_id")).values(logged_at=now_ms()))
 MARK_REPLY_TOLD = Prepared(update(replies).where(replies.c.id == bindparam("its_id")).values(told_at=now_ms()))
+
+
+NOW = Prepared(select(now_ms().label("now")), answers=["now"])
+_ARRIVING = [
+    *("lead_id", "state", "fingerprint", "flow", "call", "test", "numcategory", "subid", "customid", "content"),
+    *("offered_price", "received_at", "deadline_at", "changed_at", "due_at"),
+]
+APPEND_REPLY = Prepared(
+    insert(replies).inline(), columns=["lead_id", "medium", "address", "correlation_id", "replayed"]
+)
+
+
+def inserting(dialect: str) -> Any:
+    """Give the INSERT of leads that leaves those alone which are there, and gives the ids of those that were not."""
+    into = sqlite.insert(leads) if dialect == "sqlite" else postgresql.insert(leads)
+    return into.on_conflict_do_nothing().returning(leads.c.lead_id)
+
+
+@cache
+def arrive(dialect: str) -> Prepared:
+    """Give the same for one lead. Parameters: its columns."""
+    return Prepared(inserting(dialect), columns=_ARRIVING, answers=["lead_id"])
 
 
 def _stands() -> tuple[ColumnElement[bool], ...]:
