@@ -49,7 +49,7 @@ simulate: install-dev ## run a hundred thousand schedules of the simulated insta
 rolling: install-dev ## restart every part in turn under 50 leads a second, and tell what it cost (BROKER)
 	$(BIN)/python -m tests.chaos.rolling $(if $(BROKER),--broker $(BROKER))
 
-bounds: install-dev ## meet the buyer's caps, maintenance and rate limit, and own limits, at full size (TRIAL, TIMES)
+bounds: install-dev ## meet the buyer's limits, our own, and more load than usual, at full size (TRIAL, TIMES)
 	$(BIN)/python -m tests.bounds $(TRIAL) $(if $(TIMES),--times $(TIMES))
 
 $(VENV)/.bench: ops/requirements/bench.txt $(VENV)/.runtime
