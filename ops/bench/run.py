@@ -71,10 +71,11 @@ class Run:
         return [self._result(row, place) for row in rows for place in self.places if _is_on(row, place)]
 
     def _trials(self) -> list[tuple[str, Place]]:
+        # Place by place: who is compared runs within a minute, and has the machine at one speed.
         pairs = [
             (trial, place if trial in OURS else HOME)
-            for row in self.rows
             for place in self.places
+            for row in self.rows
             if _is_on(row, place)
             for trial in row.trials
         ]
