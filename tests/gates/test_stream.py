@@ -104,13 +104,13 @@ def test_a_lead_that_waits_asks_seldom_and_one_that_can_be_served_is_served_in_h
     assert sorted(tally.waits)[len(tally.waits) // 2] < 12_000
 
 
-@pytest.mark.parametrize("stalls_ms", [200, 500, 1000])
+@pytest.mark.parametrize("stalls_ms", [200, 1000])
 def test_a_machine_that_comes_too_late_for_its_moments_gets_what_the_buyer_allows_all_the_same(
     client: Redis, stalls_ms: int
 ):
     """Moments that pass unused are made up for by a pace that grows: half of the calls would be lost without."""
     office = Office(client, Bucket(LIMIT, LIMIT), demand=60, threads=32)
     office.stalls_ms = stalls_ms
-    tally = office.run(150)
-    assert tally.rate(60, 150) > 0.85 * LIMIT
-    assert tally.refusals(60, 150) < 0.01
+    tally = office.run(120)
+    assert tally.rate(60, 120) > 0.85 * LIMIT
+    assert tally.refusals(60, 120) < 0.01
