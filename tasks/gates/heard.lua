@@ -19,12 +19,24 @@ end
 local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'since', 'well', 'held_by')
 local hold, held, last = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[4]) or 0
 
+-- The most that it has given in one second of the last minute.
+local function best_lately()
+  local best = redis.call('HMGET', KEYS[1], 'best', 'best_at')
+  local age_s = now / 1000 - (tonumber(best[2]) or 0)
+  return age_s >= 0 and age_s < BEST_S and tonumber(best[1]) or 0
+end
+
+local function keep_the_best(second, count)
+  if count >= best_lately() then redis.call('HSET', KEYS[1], 'best', count, 'best_at', second) end
+end
+
 -- How many answers the buyer has given in each of the last seconds: what it takes, when it begins to refuse.
 local function count_one()
   local second = math.floor(now / 1000)
   local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2')
   local past = second - (tonumber(counts[1]) or 0)
   local n = {tonumber(counts[2]) or 0, tonumber(counts[3]) or 0, tonumber(counts[4]) or 0}
+  if past == 1 then keep_the_best(second - 1, n[1]) end
   if past < 0 or past > 2 then
     n = {0, 0, 0}
     redis.call('HSET', KEYS[1], 'counted_from', now)
@@ -116,10 +128,23 @@ if heard == 'slow' and held > 0 then redis.call('HSET', KEYS[1], 'hard', 1) end
 -- So soon after a hold, what the buyer took of late is what little it was asked.
 local opened = tonumber(redis.call('HGET', KEYS[1], 'opened')) or 0
 if opened > now then opened = 0 end
-if heard == 'slow' and held == 0 and opened + FRESH_MS <= now and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now) then
+local counts = heard == 'slow' and held == 0 and opened + FRESH_MS <= now
+  and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now)
+local took, hard = 0, false
+if counts then
+  took, hard = taken_a_second(), redis.call('HDEL', KEYS[1], 'hard') == 1
+  -- One refusal while the buyer is asked far less than it has just taken is no limit: the hold is enough. A second one
+  -- soon after, or at once when all have waited, is.
+  local spared = tonumber(redis.call('HGET', KEYS[1], 'spared')) or 0
+  if not hard and took * 2 < best_lately() and (spared + SPARED_MS <= now or spared > now) then
+    redis.call('HSET', KEYS[1], 'spared', now)
+    counts = false
+  end
+end
+if counts then
   -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
   -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
-  local before, took = rate_now(KEYS[1], now, tonumber(ARGV[9])), taken_a_second()
+  local before = rate_now(KEYS[1], now, tonumber(ARGV[9]))
   local searched = redis.call('HGET', KEYS[1], 'rate')
   local limit = before and math.min(before, took) or took
   if before and limit < before / 2 then
@@ -128,10 +153,11 @@ if heard == 'slow' and held == 0 and opened + FRESH_MS <= now and began >= math.
   end
   -- A buyer that now and then refuses a call for no reason of pace must not be asked ever more slowly: under a few calls
   -- a second go only those who were refused again at once, when all had waited.
-  local refused_twice = redis.call('HDEL', KEYS[1], 'hard') == 1 or (before and before < SLOWEST_SOFT)
+  local refused_twice = hard or (before and before < SLOWEST_SOFT)
   local slowest = refused_twice and SLOWEST or SLOWEST_SOFT
   local rate = math.max(limit * CUT, slowest)
   redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', rate), 'age', 0, 'seen', now, 'cut', now)
+  redis.call('HDEL', KEYS[1], 'best')
   if searched then
     -- Where it took clearly less than it was asked, that may have been for another reason, such as a hold: a short rest.
     local rest_s = took < before * CUT and SHORT_REST_S or REST_S

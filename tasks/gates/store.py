@@ -54,6 +54,8 @@ SEARCH_GROWTH: Final = 1.12
 SLOWEST: Final = 0.5  # calls a second
 SLOWEST_SOFT: Final = 5
 FRESH_MS: Final = 2_000
+BEST_S: Final = 60  # how long the most that the buyer took in a second is remembered
+SPARED_MS: Final = 20_000  # how seldom a refusal is taken for none of pace
 FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
 LIMITED_MS: Final = 100  # from how long a wait on it counts as one that tries it
 # Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one

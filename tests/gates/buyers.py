@@ -80,6 +80,19 @@ class Sliding:
 
 
 @dataclass
+class Whim:
+    """Refuses one call at each of these moments (seconds), for no reason of pace."""
+
+    moments: list[float]
+
+    def takes(self, now: float) -> bool:
+        if not self.moments or now < self.moments[0]:
+            return True
+        self.moments.pop(0)
+        return False
+
+
+@dataclass
 class Tally:
     """What a run came to. `answered` and `refused` are calls by second; `waits` milliseconds from arrival to sale."""
 
@@ -122,7 +135,7 @@ class Office:
         self.tally = Tally()
         self.store = RedisStore(client, partner_id="X", test=False, ceiling=ceiling, now_ms=lambda: self.now)
         self._limiter = limiter
-        self._demand, self._threads, self._latency_s = demand, threads, latency_s
+        self.demand, self._threads, self._latency_s = demand, threads, latency_s
         self._retry_after_s, self._deadline_ms = retry_after_s, deadline_s * 1000
         self._chance = random.Random(seed)
         self._busy = 0
@@ -150,7 +163,7 @@ class Office:
 
     def _arrive(self, number: int) -> None:
         self._ready(False, number, self.now)
-        self._at(self._chance.expovariate(self._demand) * 1000, self._arrive, number + 1)
+        self._at(self._chance.expovariate(self.demand) * 1000, self._arrive, number + 1)
 
     def _ready(self, sells: bool, number: int, born: float) -> None:
         self._backlog.append((sells, number, born))
@@ -196,4 +209,4 @@ class Office:
             self._step(*self._backlog.popleft())
 
 
-__all__ = ["Bucket", "Limiter", "Office", "Sliding", "Tally", "Windows"]
+__all__ = ["Bucket", "Limiter", "Office", "Sliding", "Tally", "Whim", "Windows"]

@@ -7,7 +7,7 @@ import random
 import pytest
 from redis import Redis
 
-from tests.gates.buyers import Bucket, Limiter, Office, Sliding, Windows
+from tests.gates.buyers import Bucket, Limiter, Office, Sliding, Whim, Windows
 
 LIMIT = 40
 
@@ -114,3 +114,15 @@ def test_a_machine_that_comes_too_late_for_its_moments_gets_what_the_buyer_allow
     tally = office.run(120)
     assert tally.rate(60, 120) > 0.85 * LIMIT
     assert tally.refusals(60, 120) < 0.01
+
+
+def test_one_refusal_while_the_buyer_is_asked_little_slows_nobody_for_long(client: Redis):
+    """After a minute of 100 calls a second, of which it took each, it has no limit of six: a broker was away."""
+    office = Office(client, Whim([45.0]), demand=50, threads=64)
+    office.run(40)
+    office.demand = 3
+    office.run(10)
+    office.demand = 50
+    tally = office.run(30)
+    assert sum(tally.refused.values()) == 1
+    assert tally.rate(55, 80) > 90
