@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +29,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery's module has no types
         self._threads: list[threading.Thread] = []
 
     def on_start(self) -> None:
-        """Start the threads. Should nobody stop them, the process may end without them, as by a kill."""
+        """Start the threads. Where Celery ends by a fault of its own, and does not stop them, the interpreter does."""
+        atexit.register(self.on_stop)
         for number in range(self.limit):
             self._threads.append(threading.Thread(target=self._work, name=f"task-{number}", daemon=True))
             self._threads[-1].start()

@@ -49,6 +49,7 @@ def told(town: Town) -> dict[str, Outcome]:
 
 def _calls(town: Town, lead_id: str) -> list[str]:
     """The calls that were made for a lead, in their order; pings carry no name of ours, so the log tells."""
+    town.installation.wait_for_line("lead.outcome", lead_id=lead_id)  # which is written after them
     return [line["call"] for line in town.installation.lines("buyer.call", lead_id=lead_id)]
 
 

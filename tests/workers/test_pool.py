@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -92,3 +94,22 @@ def test_a_fault_costs_no_thread_and_says_nothing_of_its_text(start):
     (line,) = lines
     assert (line["event"], line["reason"]) == ("alarm", "a fault of ours")
     assert line["cause"].startswith("RuntimeError in breaks:")
+
+
+def test_a_process_that_ends_without_a_stop_ends_what_has_begun():
+    """As after a fault of Celery's own: a post whose answer nobody hears may be a sale."""
+    ending = """
+import sys, threading
+from workers.pool import TaskPool
+begun = threading.Event()
+def ended(said): print(said, flush=True)
+pool = TaskPool(1)
+pool.start()
+pool.apply_async(lambda: sys.stdin.read(), callback=ended, accept_callback=lambda *_: begun.set())
+begun.wait()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", ending], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as it:
+        said, _ = it.communicate("ended", timeout=WITHIN_S)
+    assert (said, it.returncode) == ("ended\n", 0)
