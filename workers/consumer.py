@@ -30,7 +30,7 @@ def is_ours(payload: Any) -> bool:
     return False
 
 
-class Consumer(CelerysConsumer):  # type: ignore[misc]  # Celery's module has no types
+class Consumer(CelerysConsumer):
     """Celery's consumer. It would write a message that it cannot read into the log, whole, and throw it away.
 
     Here such a message goes to `dead`, whole, and its content stays out of the log. With the broker away it is not

@@ -17,7 +17,7 @@ from tasks.base import cause_of
 log = structlog.stdlib.get_logger()
 
 
-class TaskPool(BasePool):  # type: ignore[misc]  # Celery's module has no types
+class TaskPool(BasePool):
     """Runs tasks in `limit` threads, in the order in which they come. One that has begun is always ended."""
 
     body_can_be_buffer = True  # as Celery's pool of threads: a task's body may be read where it lies
