@@ -163,6 +163,7 @@ def build(settings: Settings) -> PingPost:
     app = PingPost("pingpost")
     app.settings = settings
     app.conf.update(configuration(settings, places.broker_url))
+    app.steps["worker"].add("workers.worker:OneCpu")
     app.steps["consumer"].add("workers.worker:Topology")
     return app
 

@@ -11,6 +11,8 @@ from celery.bootsteps import StartStopStep
 
 from tasks.absence import Absence
 from tasks.away import why_broker_away
+from workers import affinity
+from workers.pool import TaskPool
 from workers.topology import declare_beside
 
 
@@ -31,6 +33,30 @@ class Topology(StartStopStep):
         """Declare."""
         declare_beside(consumer.connection)
         consumer.app.wiring.broker.over()
+
+
+class OneCpu(StartStopStep):
+    """Has the threads that run tasks, and all others of the worker, share one CPU (`workers.affinity`)."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **_: Any) -> None:
+        super().__init__(worker)
+        self.seat: affinity.Seat | None = None
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Take a CPU, and look out for a better one; called at each connection. A pool of processes keeps them all."""
+        if self.seat is None:
+            cpus = affinity.choices() if worker.app.settings.one_cpu and isinstance(worker.pool, TaskPool) else []
+            if len(cpus) < 2:
+                return
+            self.seat = affinity.Seat(worker.app.settings.data / affinity.FOLDER, cpus)
+        self.seat.keep()
+        hub.call_repeatedly(affinity.LOOK_S, self.seat.look)
+
+    def info(self, _worker: Any) -> dict[str, Any]:
+        """Give what `celery inspect stats` and Flower show."""
+        return {"cpu": self.seat.cpu if self.seat else None}
 
 
 class SaidOnce(logging.Filter):
