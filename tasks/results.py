@@ -15,7 +15,7 @@ from tasks.core.states import State
 from tasks.core.verdict import Accepted, Again, End, Sold, Verdict
 from tasks.ledger import LeadRow, Move
 from tasks.ledger.moves import READY, Unsettled
-from tasks.ledger.rows import from_ms, micros
+from tasks.ledger.rows import from_ms, micros, storable
 from tasks.services import Services
 
 
@@ -135,7 +135,7 @@ def _with_bid(row: LeadRow, bid: Bid) -> LeadRow:
         row,
         state=State.BID,
         changed_ms=row.now_ms,
-        token=bid.token,
+        token=storable(bid.token),
         price_quoted=bid.price,
         duration_s=bid.duration_s,
         last_code=None,

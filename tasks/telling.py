@@ -21,6 +21,7 @@ from tasks.publishing import CONFIRM_S, Letter, Publisher
 
 EXCHANGE: Final = "outcomes"
 LIST_LIFE_S: Final = 3600
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Publishing is tried again at once, and only shortly: what is not told stays in the ledger, and the sweep tells it.
 _RETRY: Final = {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.2, "interval_max": 0.5}
 
@@ -183,4 +184,4 @@ def aged(outcome: Mapping[str, Any], now: datetime, *, replayed: bool) -> dict[s
 
 def _encode(message: Mapping[str, Any]) -> str:
     # A buyer's words may hold half a surrogate pair, which no encoding takes: they must not keep an outcome untold.
-    return storable(json.dumps(message, separators=(",", ":"), ensure_ascii=False))
+    return storable(_COMPACT(message))

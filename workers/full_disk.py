@@ -65,8 +65,10 @@ class LogStream:
         if not self._read:
             return
         try:
-            with lines_may_be_lost():
-                write()
+            write()
         except BrokenPipeError:
             self._read = False
             self._unread()
+        except OSError as fault:
+            if not is_full(fault):
+                raise

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
-from requests import PreparedRequest, Response
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import SSLError as WrappedSslError
 
@@ -58,6 +58,10 @@ class DeadlineConnection(HTTPConnection):
         self.flight.remaining_s()  # raises: too late to begin
         self.flight.sent = True
         self.send(b"".join(outgoing))
+
+    def putheader(self, header: str | bytes, *values: Any) -> None:
+        """Take a header as it is: urllib3 looks at each for one that is to be left out, which none of ours is."""
+        http.client.HTTPConnection.putheader(self, header, *values)
 
     def putrequest(self, method: str, url: str, *args: Any, **options: Any) -> None:
         """Begin a request with the query that the libraries were not shown."""
@@ -107,6 +111,21 @@ class DeadlineTlsConnection(DeadlineConnection, HTTPSConnection):
     """The same over TLS."""
 
 
+class Left(Timeout):
+    """What is left of a call, for urllib3, which would reckon it anew at each stage: the flight does."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(connect=seconds, read=seconds)
+
+    def clone(self) -> Timeout:
+        """Be one for all stages."""
+        return self
+
+    def start_connect(self) -> float:
+        """Begin nothing: there is no total to be kept."""
+        return 0.0
+
+
 class DeadlinePool(HTTPConnectionPool):
     """One thread's connections to one host."""
 
@@ -144,6 +163,17 @@ class DeadlineAdapter(HTTPAdapter):
         self._paths: dict[str, str] = {}
         self.flight: Flight | None = None
 
+    def call(self, request: PreparedRequest, flight: Flight, environment: Mapping[str, Any]) -> BaseHTTPResponse:
+        """Send a request within what remains of its flight; `environment`: what the session knows of its URL.
+
+        Raises:
+            RequestException, HTTPError, HTTPException, OSError: there is no answer, or not the beginning of one.
+        """
+        self.flight = flight
+        timeout: Any = Left(flight.remaining_s())  # which it takes, though its types do not say so
+        answer: Any = self.send(request, timeout=timeout, **environment)
+        return cast("BaseHTTPResponse", answer)
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Let the pool manager make our pools."""
         super().init_poolmanager(*args, **options)
@@ -179,14 +209,9 @@ class DeadlineAdapter(HTTPAdapter):
             path = self._paths[url] = super().request_url(request, proxies)
         return path
 
-    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        """Wrap an answer. Its cookies are not looked at: a call has nothing to do with the one before."""
-        response = Response()
-        response.status_code = resp.status
-        response.headers = CaseInsensitiveDict(resp.headers)
-        response.raw = resp
-        response.request = req
-        return response
+    def build_response(self, _request: PreparedRequest, resp: Any) -> Any:
+        """Give an answer as urllib3 has it. What requests wraps around it (cookies, history, hooks) nobody looks at."""
+        return resp
 
     def close(self) -> None:
         """Close every idle connection. A later call opens new ones."""

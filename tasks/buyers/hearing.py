@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Final
 
-from requests import Response
+from urllib3 import BaseHTTPResponse
 
 from tasks.buyers.leaves import decode
 from tasks.core.reasons import Unreadable
@@ -26,21 +26,21 @@ class Heard:
         self.headers: Mapping[str, str] = {}
         self.whole = False
 
-    def listen(self, response: Response) -> None:
+    def listen(self, response: BaseHTTPResponse) -> None:
         """Read the body up to one byte over the limit.
 
         Raises:
             HTTPError, HTTPException, OSError, ValueError: it broke off; what came so far is kept.
         """
-        self.status = response.status_code
+        self.status = response.status
         self.headers = response.headers
         while self._size <= self._limit:
-            piece = response.raw.read(self._limit + 1 - self._size, decode_content=False)
-            if not piece:
-                self.whole = True
-                return
+            piece = response.read(self._limit + 1 - self._size, decode_content=False)
             self._pieces.append(piece)
             self._size += len(piece)
+            if not piece or response.length_remaining == 0:
+                self.whole = True
+                return
 
     def content(self) -> bytes | Unreadable:
         """Give the body, inflated where the buyer compressed it unasked, or why there is none."""

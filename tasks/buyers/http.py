@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from http.client import HTTPException
 from importlib.metadata import version
 from os import getpid
@@ -20,8 +21,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote_plus, unquote, urlsplit
 from weakref import WeakSet
 
-from requests import PreparedRequest, Request, Response, Session
+from requests import PreparedRequest, Request, Session
 from requests.exceptions import RequestException
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from tasks.buyers.answers import Facts, dialled, read_facts
@@ -200,18 +202,15 @@ class HttpBuyer:
     def _fly(self, request: PreparedRequest, flight: Flight, heard: Heard) -> Unanswered | None:
         """Send a request and hear the answer out. What went wrong is returned."""
         line = self._line()
-        line.adapter.flight = flight
-        response: Response | None = None
+        response: BaseHTTPResponse | None = None
         try:
-            remaining_s = flight.remaining_s()
-            environment = line.environment(str(request.url))
-            response = line.adapter.send(request, timeout=remaining_s, **environment)
+            response = line.adapter.call(request, flight, line.environment(str(request.url)))
             heard.listen(response)
         except _FAULTS as fault:
             return Unanswered(flight.trouble or _phrase(fault, flight), never_sent=not flight.sent)
         finally:
             if response is not None and not heard.whole:
-                response.raw.close()
+                response.close()
         return None
 
     def _line(self) -> _Line:
@@ -243,11 +242,14 @@ class HttpBuyer:
 
 def _form(fields: Mapping[str, str]) -> str:
     """Give fields as a form sends them. Most need no quoting, for which the library looks several times at each."""
-    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in fields.items())
+    return "&".join([f"{_quoted_name(name)}={_quoted(value)}" for name, value in fields.items()])
 
 
 def _quoted(text: str) -> str:
     return text if _UNQUOTED.fullmatch(text) else quote_plus(text)
+
+
+_quoted_name = cache(_quoted)  # the protocol's fields
 
 
 def _without_what_it_was_told(answer: Answer, secrets: Sequence[str], identity: Mapping[str, str]) -> Answer:

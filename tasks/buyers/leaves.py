@@ -120,9 +120,7 @@ class _Number(str):
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(
-            text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
-        )
+        return _DECODER.decode(text)
     except RecursionError:
         raise NoLeavesError("nested too deeply") from None
     except json.JSONDecodeError:
@@ -131,6 +129,11 @@ def _json(text: str) -> Any:
 
 def _no_constant(_name: str) -> NoReturn:
     raise NoLeavesError("NaN and infinities are not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
+)
 
 
 def _of_json(value: Any, path: Path, mapping: AnswerMapping, depth: int = 0) -> Iterator[Leaf]:

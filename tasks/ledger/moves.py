@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
@@ -27,6 +27,7 @@ from tasks.ledger.statements import CLAIMED
 
 ANSWER_KEPT = 4000
 TOKEN_KEPT = 255
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 READY = {
     Call.PING: State.RECEIVED,
     Call.POST: State.BID,
@@ -76,11 +77,24 @@ def claim(
         raise ForbiddenMove(f"a {call} from {row.state}")
     if take is not None and (reached := limits.take(connection, take)) is not None:
         return reached
-    note = {"its_note": None if take is None else take.note()}
-    claimed = statements.claim(call).one(connection, _seen(row, budget_ms) | note)
-    if claimed is None and take is not None:
-        limits.undo(connection, take)
-    return None if claimed is None else lead_row(claimed)
+    note = None if take is None else take.note()
+    claimed = statements.claim(call).one(connection, _seen(row, budget_ms) | {"its_note": note})
+    if claimed is None:
+        if take is not None:
+            limits.undo(connection, take)
+        return None
+    return replace(
+        row,
+        state=CLAIMED[call],
+        epoch=claimed.epoch,
+        changed_ms=claimed.changed_at,
+        due_ms=claimed.due_at,
+        pings=claimed.pings,
+        posts=claimed.posts,
+        taken=note,
+        read_ms=claimed.now,
+        read_at=row.monotonic(),
+    )
 
 
 def move(connection: Connection, row: LeadRow, step: Move, *, sold: bool = False) -> bool:
@@ -162,7 +176,7 @@ def _append_attempt(connection: Connection, claimed: LeadRow, exchange: Exchange
             "call": exchange.call.value,
             "number": _number(claimed, exchange.call),
             "at": claimed.read_ms,
-            "request": json.dumps(dict(exchange.request), separators=(",", ":")),
+            "request": _COMPACT(dict(exchange.request)),
             "http_status": exchange.http_status,
             "answer": storable(exchange.raw[:ANSWER_KEPT]),
             "result": type(answer).__name__.lower(),
@@ -195,7 +209,7 @@ def _outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status.value,
         "code": outcome.code,
         "reason": None if outcome.reason is None else storable(outcome.reason),
-        "outcome": json.dumps(outcome.message(), separators=(",", ":")),
+        "outcome": _COMPACT(outcome.message()),
         "ended_at": to_ms(outcome.at),
         "forward_by": to_ms(outcome.forward_by) if outcome.forward_by else None,
     }

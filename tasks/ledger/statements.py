@@ -28,6 +28,8 @@ CLAIMED = {
 }
 
 _ROW = [column.key for column in ROW]
+# What a claim changes of a row that still stands as it was seen: all else of it is known.
+_CHANGED = (leads.c.epoch, leads.c.changed_at, leads.c.due_at, leads.c.pings, leads.c.posts, now_ms().label("now"))
 READ = Prepared(select(*ROW).where(leads.c.lead_id == bindparam("its_id")), answers=_ROW)
 _ATTEMPT = [column.key for column in attempts.c if column.key != "id"]
 APPEND_ATTEMPT = Prepared(insert(attempts).inline(), columns=_ATTEMPT)
@@ -104,7 +106,7 @@ def claim(call: Call) -> Prepared:
     if call.sells:
         values[leads.c.posted_at] = now_ms()
     in_time = update(leads).where(*_stands(), leads.c.deadline_at > now_ms()).values(values)
-    return Prepared(in_time.returning(*ROW), answers=_ROW)
+    return Prepared(in_time.returning(*_CHANGED), answers=[column.key for column in _CHANGED])
 
 
 @cache
