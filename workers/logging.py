@@ -6,6 +6,7 @@ name, and the key wherever it stands in a text. Each line of ours is held agains
 
 from __future__ import annotations
 
+import json
 import logging
 import logging.config
 import sys
@@ -97,6 +98,15 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
+# structlog would have an encoder made for each line.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
+
+
+def _as_json(event: Event, **_: Any) -> str:
+    text: str = _ENCODER.encode(event)
+    return text
+
+
 def configure(settings: Settings, count: Callable[[Event], None] = lambda _: None) -> None:
     """Set logging up for this process, once, before anything is logged. `count` is handed each line of ours."""
     shared, last = _ours(settings, sys.stdout, count)
@@ -122,7 +132,7 @@ def _ours(
         without_nothing,
         redaction,
     ]
-    last = structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
+    last = structlog.processors.JSONRenderer(_as_json) if as_json else structlog.dev.ConsoleRenderer()
     # Ours are read by whoever waits for a part, and hold each token and payout: a higher level quiets libraries alone.
     level = min(logging.getLevelNamesMapping()[settings.log_level], logging.INFO)
     structlog.configure(

@@ -11,6 +11,7 @@ from os import getpid
 from typing import Any, Final
 from weakref import finalize
 
+from hiredis import pack_command
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -82,7 +83,7 @@ class Line:
     def _pipe(self, turns: Sequence[Turn[Question, Any]]) -> list[Turn[Question, Any]]:
         """Ask all of them; gives those whose script the server does not know, and which it has therefore not run."""
         connection = self._connection()
-        asked = connection.pack_commands(turn.item.command for turn in turns)
+        asked = [b"".join([pack_command(turn.item.command) for turn in turns])]
         answers = connection.retry.call_with_retry(lambda: _talk(connection, asked, len(turns)), lambda _: None)
         unknown = []
         for turn, answer in zip(turns, answers, strict=True):

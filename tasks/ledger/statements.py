@@ -28,19 +28,23 @@ CLAIMED = {
 }
 
 _ROW = [column.key for column in ROW]
-# What a claim changes of a row that still stands as it was seen: all else of it is known.
-_CHANGED = (leads.c.epoch, leads.c.changed_at, leads.c.due_at, leads.c.pings, leads.c.posts, now_ms().label("now"))
+# What may differ in a row that is claimed from how it was seen a moment ago: all else of it is known.
+_CHANGED = (
+    *(leads.c.epoch, leads.c.changed_at, leads.c.due_at, leads.c.pings, leads.c.posts),
+    *(leads.c.last_code, leads.c.last_reason, now_ms().label("now")),
+)
 READ = Prepared(select(*ROW).where(leads.c.lead_id == bindparam("its_id")), answers=_ROW)
 _ATTEMPT = [column.key for column in attempts.c if column.key != "id"]
 APPEND_ATTEMPT = Prepared(insert(attempts).inline(), columns=_ATTEMPT)
-UNTOLD = (
-    *(leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, leads.c.received_at),
+_ENDED = (
+    leads.c.received_at,
     select(func.coalesce(func.sum(attempts.c.duration_ms), 0))
     .where(attempts.c.lead_id == leads.c.lead_id)
     .scalar_subquery()
     .label("buyer_ms"),
     now_ms().label("now"),
 )
+UNTOLD = (leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, *_ENDED)
 OUTCOME = Prepared(
     select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None)),
     answers=[column.key for column in UNTOLD],
@@ -92,10 +96,14 @@ def _due() -> ColumnElement[int]:
 
 
 @cache
-def claim(call: Call) -> Prepared:
-    """Give the claim of a call. Parameters: its_id, its_state, its_epoch, due_in_ms, its_note."""
+def claim(call: Call, columns: frozenset[str] = frozenset()) -> Prepared:
+    """Give the claim of a call that writes these columns besides.
+
+    Parameters: its_id, its_state, its_epoch, due_in_ms, its_note, and ``new_…`` for each column.
+    """
     counter = leads.c.pings if call is Call.PING else leads.c.posts
-    values = {
+    values: dict[Any, Any] = {leads.c[name]: bindparam(f"new_{name}", type_=leads.c[name].type) for name in columns}
+    values |= {
         leads.c.state: CLAIMED[call].value,
         leads.c.epoch: leads.c.epoch + 1,
         leads.c.changed_at: now_ms(),
@@ -112,8 +120,18 @@ def claim(call: Call) -> Prepared:
 @cache
 def move(columns: frozenset[str]) -> Prepared:
     """Give a move that writes these columns. Parameters: the claim's, and ``new_…`` for each column."""
+    return Prepared(_move(columns))
+
+
+@cache
+def end(columns: frozenset[str]) -> Prepared:
+    """Give the same for a lead's end, which gives back what telling its outcome needs."""
+    return Prepared(_move(columns).returning(*_ENDED), answers=[column.key for column in _ENDED])
+
+
+def _move(columns: frozenset[str]) -> Any:
     values = {name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in columns}
-    return Prepared(update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values))
+    return update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values)
 
 
 @cache
