@@ -167,8 +167,13 @@ class Ledger:
         return self.write(lambda connection: moves.settle(connection, claimed, exchange, step))
 
     def end(self, claimed: LeadRow, exchange: Exchange, step: Move) -> tuple[bool, Untold | None]:
-        """Write what a call brought (`moves.end`)."""
-        return self.write(lambda connection: moves.end(connection, claimed, exchange, step))
+        """Write what a call brought (`moves.settle`); if that is its outcome, give it with who waits for it."""
+
+        def work(connection: Connection) -> tuple[bool, Untold | None]:
+            kept = moves.settle(connection, claimed, exchange, step)
+            return kept, outbox.untold_of(connection, claimed.lead_id) if kept and step.outcome else None
+
+        return self.write(work)
 
     def untold_of(self, lead_id: str) -> Untold | None:
         """Read one lead's outcome and who waits for it."""

@@ -19,9 +19,9 @@ from tasks.core.protocol import Call
 from tasks.core.reasons import Refusal, Unanswered, Unreadable
 from tasks.core.sale import Sale
 from tasks.core.states import State, may_move
-from tasks.ledger import limits, outbox, statements
+from tasks.ledger import limits, statements
 from tasks.ledger.limits import LimitReached, Take
-from tasks.ledger.rows import LeadRow, Untold, lead_row, micros, storable, to_ms
+from tasks.ledger.rows import LeadRow, lead_row, micros, storable, to_ms
 from tasks.ledger.schema import attempts, leads
 from tasks.ledger.statements import CLAIMED
 
@@ -126,11 +126,6 @@ def move(connection: Connection, row: LeadRow, step: Move, *, sold: bool = False
     Raises:
         ForbiddenMove: the table of states does not know it, it would begin a call, or it is an end without its outcome.
     """
-    return _move(connection, row, step, sold=sold) is not None
-
-
-def _move(connection: Connection, row: LeadRow, step: Move, *, sold: bool) -> Any | None:
-    """Make a move. Of a lead's end it gives what telling its outcome needs (`statements.end`)."""
     _check(row.state, step)
     values: dict[str, Any] = {"state": step.target.value, **_storable(step.values)}
     if step.outcome is not None:
@@ -139,14 +134,10 @@ def _move(connection: Connection, row: LeadRow, step: Move, *, sold: bool) -> An
     keeps_its_place = step.target in (State.SOLD, State.UNKNOWN) or sold
     if row.taken is not None and not keeps_its_place:
         values["taken"] = None
-    names, given = frozenset(values), _seen(row, step.due_in_ms) | _new(values)
-    if step.outcome is None:
-        done = statements.move(names).run(connection, given) or None
-    else:
-        done = statements.end(names).one(connection, given)
-    if done is not None and row.taken is not None and not keeps_its_place:
+    done = statements.move(frozenset(values)).run(connection, _seen(row, step.due_in_ms) | _new(values))
+    if done == 1 and row.taken is not None and not keeps_its_place:
         limits.give_back(connection, row.taken)
-    return done
+    return done == 1
 
 
 def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mapping[str, Any]) -> bool:
@@ -156,39 +147,21 @@ def postpone(connection: Connection, row: LeadRow, due_in_ms: int, values: Mappi
 
 
 def settle(connection: Connection, claimed: LeadRow, exchange: Exchange, step: Move) -> bool:
-    """Write what a call brought: its attempt always, its move if the claim still holds."""
-    return end(connection, claimed, exchange, step)[0]
-
-
-def end(connection: Connection, claimed: LeadRow, exchange: Exchange, step: Move) -> tuple[bool, Untold | None]:
-    """Write what a call brought (`settle`), and give its outcome if that was written now, with nobody told yet.
+    """Write what a call brought: its attempt always, its move if the claim still holds.
 
     A sale that comes too late for its claim leaves its facts on an `unknown` lead, and no second outcome. Written a
     second time (its first commit was in doubt), it changes nothing and answers what it answered then.
     """
     sold = isinstance(exchange.answer, Sale)
-    done = _move(connection, claimed, step, sold=sold)
-    kept = done is not None
+    kept = move(connection, claimed, step, sold=sold)
     if kept and claimed.taken is not None and exchange.call is Call.ONE_STEP and isinstance(exchange.answer, Sale):
         limits.add_payout(connection, claimed.taken, micros(exchange.answer.price) or 0)
     if not kept and (written := _written(connection, claimed, exchange)) is not None:
-        return not written.stale, None
+        return not written.stale
     _append_attempt(connection, claimed, exchange, stale=not kept)
     if not kept and isinstance(exchange.answer, Sale):
         _keep_the_sale(connection, claimed, exchange.answer)
-    return kept, None if done is None or step.outcome is None else _untold(connection, step.outcome, exchange, done)
-
-
-def _untold(connection: Connection, outcome: Outcome, exchange: Exchange, ended: Any) -> Untold:
-    return Untold(
-        outcome.lead_id,
-        outcome.message(),
-        outbox.waiting(connection, outcome.lead_id),
-        ended.now,
-        ended.received_at,
-        int(ended.buyer_ms) + round(exchange.duration_ms),
-        logged=False,
-    )
+    return kept
 
 
 def _keep_the_sale(connection: Connection, claimed: LeadRow, sale: Sale) -> None:

@@ -19,12 +19,7 @@ def untold_of(connection: Connection, lead_id: str) -> Untold | None:
     row = statements.OUTCOME.one(connection, {"its_id": lead_id})
     if row is None:
         return None
-    return _untold(row, waiting(connection, lead_id))
-
-
-def waiting(connection: Connection, lead_id: str) -> tuple[Reply, ...]:
-    """Give the addresses that still wait for a lead's outcome."""
-    return _addresses(statements.WAITING_REPLIES.rows(connection, {"its_id": lead_id}))
+    return _untold(row, statements.WAITING_REPLIES.rows(connection, {"its_id": lead_id}))
 
 
 def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Untold]:
@@ -34,8 +29,8 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
     asked = _outcomes().where(leads.c.lead_id.in_(select(replies.c.lead_id).where(replies.c.told_at.is_(None))), ripe)
     rows = {row.lead_id: row for row in connection.execute(never.order_by(leads.c.ended_at).limit(limit))}
     rows |= {row.lead_id: row for row in connection.execute(asked.order_by(leads.c.ended_at).limit(limit))}
-    open_ = _replies(connection, list(rows))
-    return [_untold(row, _addresses(it for it in open_ if it.lead_id == row.lead_id)) for row in rows.values()]
+    waiting = _replies(connection, list(rows))
+    return [_untold(row, [reply for reply in waiting if reply.lead_id == row.lead_id]) for row in rows.values()]
 
 
 def mark_told(connection: Connection, told: Untold) -> None:
@@ -57,15 +52,12 @@ def _outcomes() -> Any:
 def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
     if not lead_ids:
         return []
-    theirs = select(replies).where(replies.c.lead_id.in_(lead_ids), replies.c.told_at.is_(None))
-    return list(connection.execute(theirs.order_by(replies.c.id)))
+    waiting = select(replies).where(replies.c.lead_id.in_(lead_ids), replies.c.told_at.is_(None))
+    return list(connection.execute(waiting.order_by(replies.c.id)))
 
 
-def _addresses(rows: Iterable[Any]) -> tuple[Reply, ...]:
-    return tuple(Reply(row.medium, row.address, row.correlation_id, bool(row.replayed), row.id) for row in rows)
-
-
-def _untold(row: Any, addresses: tuple[Reply, ...]) -> Untold:
+def _untold(row: Any, waiting: Iterable[Any]) -> Untold:
+    addresses = tuple(Reply(r.medium, r.address, r.correlation_id, bool(r.replayed), r.id) for r in waiting)
     return Untold(
         row.lead_id,
         json.loads(row.outcome),

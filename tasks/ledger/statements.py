@@ -36,15 +36,14 @@ _CHANGED = (
 READ = Prepared(select(*ROW).where(leads.c.lead_id == bindparam("its_id")), answers=_ROW)
 _ATTEMPT = [column.key for column in attempts.c if column.key != "id"]
 APPEND_ATTEMPT = Prepared(insert(attempts).inline(), columns=_ATTEMPT)
-_ENDED = (
-    leads.c.received_at,
+UNTOLD = (
+    *(leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, leads.c.received_at),
     select(func.coalesce(func.sum(attempts.c.duration_ms), 0))
     .where(attempts.c.lead_id == leads.c.lead_id)
     .scalar_subquery()
     .label("buyer_ms"),
     now_ms().label("now"),
 )
-UNTOLD = (leads.c.lead_id, leads.c.outcome, leads.c.logged_at, leads.c.told_at, *_ENDED)
 OUTCOME = Prepared(
     select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None)),
     answers=[column.key for column in UNTOLD],
@@ -120,18 +119,8 @@ def claim(call: Call, columns: frozenset[str] = frozenset()) -> Prepared:
 @cache
 def move(columns: frozenset[str]) -> Prepared:
     """Give a move that writes these columns. Parameters: the claim's, and ``new_…`` for each column."""
-    return Prepared(_move(columns))
-
-
-@cache
-def end(columns: frozenset[str]) -> Prepared:
-    """Give the same for a lead's end, which gives back what telling its outcome needs."""
-    return Prepared(_move(columns).returning(*_ENDED), answers=[column.key for column in _ENDED])
-
-
-def _move(columns: frozenset[str]) -> Any:
     values = {name: bindparam(f"new_{name}", type_=leads.c[name].type) for name in columns}
-    return update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values)
+    return Prepared(update(leads).where(*_stands()).values(changed_at=now_ms(), due_at=_due(), **values))
 
 
 @cache

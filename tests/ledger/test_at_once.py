@@ -18,14 +18,11 @@ from tasks.results import GoOn, move_of
 from tests.ledger.stories import (
     BID,
     BUDGET_MS,
-    SALE,
     age,
     attempts_of,
     claimed,
     columns,
-    end,
     exchange,
-    sold,
     standing,
     take_in,
 )
@@ -112,24 +109,3 @@ def test_only_a_bid_is_followed_by_a_post(ledger: Ledger):
     with pytest.raises(ForbiddenMove):
         ledger.claim(row, Call.POST, BUDGET_MS, after=replace(after, step=replace(after.step, target=State.SOLD)))
     assert standing(ledger, "L1").state is State.PINGING
-
-
-@pytest.mark.parametrize("reply", [None, "waiting"])
-def test_an_end_gives_what_the_ledger_would_be_asked_for(ledger: Ledger, reply: str | None):
-    mine = claimed(ledger, take_in(ledger, "L1", call=Call.ONE_STEP, reply=reply), Call.ONE_STEP)
-    kept, told = ledger.end(mine, exchange(Call.ONE_STEP, SALE), sold(mine))
-    read = ledger.untold_of("L1")
-    assert kept
-    assert told is not None
-    assert read is not None
-    assert told == replace(read, now_ms=told.now_ms)
-    assert [it.address for it in told.replies] == ([] if reply is None else [reply])
-    assert told.buyer_ms == sum(it["duration_ms"] for it in attempts_of(ledger, "L1")) > 0
-
-
-def test_an_end_that_is_written_again_is_told_by_whoever_looks_for_it(ledger: Ledger):
-    mine = claimed(ledger, take_in(ledger, "L1"), Call.PING)
-    step = end(mine)
-    assert ledger.end(mine, exchange(Call.PING, BID), step)[0]
-    assert ledger.end(mine, exchange(Call.PING, BID), step) == (True, None)
-    assert ledger.untold_of("L1") is not None
