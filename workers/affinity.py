@@ -1,7 +1,7 @@
 """CPU affinity: the threads of a worker share one CPU, since only one of them runs Python at a time.
 
 Left to themselves they are spread over all, and each hand-over of the interpreter wakes one on another CPU: that costs
-a quarter of a worker's time (0010-a-worker-keeps-to-one-cpu.md). Workers of one data folder take different CPUs, as far
+a fifth of a worker's time (0010-a-worker-keeps-to-one-cpu.md). Workers of one data folder take different CPUs, as far
 as there are enough. One whose CPU others want, too, moves to where there is more room.
 """
 
@@ -58,15 +58,17 @@ def busy_s() -> dict[int, float]:
     for line in _TIMES.read_text(encoding="ascii").splitlines():
         name, *ticks = line.split()
         if name.startswith("cpu") and name != "cpu":
-            user, nice, system, _idle, _waiting, *others = map(int, ticks[:8])  # others: interrupts, and other guests
-            found[int(name.removeprefix("cpu"))] = (user + nice + system + sum(others)) / _TICKS_A_S
+            # Not what a host has taken for other guests: on a CPU that stands idle it takes nothing.
+            user, nice, system, _idle, _waiting, *interrupts = map(int, ticks[:7])
+            found[int(name.removeprefix("cpu"))] = (user + nice + system + sum(interrupts)) / _TICKS_A_S
     return found
 
 
 class Seat:
     """The one CPU that this process keeps to. Used by one thread.
 
-    `folder`: where processes that know of each other lock what they have taken. `cpus`: those that there are.
+    `folder`: where processes that know of each other lock what they have taken. `cpus`: those that there are. `cpu`:
+    the one that is taken; None where this process may not be bound.
     """
 
     def __init__(self, folder: Path, cpus: Sequence[int]) -> None:
@@ -76,45 +78,55 @@ class Seat:
         self._lock: int | None = None
         self._seen: tuple[float, float, Mapping[int, float]] | None = None
         # In no order: in a container, one does not know of the others.
-        self.cpu = self._take(random.sample(cpus, len(cpus)))
+        self.cpu: int | None = self._take(random.sample(cpus, len(cpus)))
 
     def keep(self) -> None:
-        """Bind all threads to it. One that is begun later has the CPU of the one that began it."""
-        for thread in _THREADS.iterdir():
-            with suppress(OSError):  # it has just ended, or the container's rules leave it no choice
-                os.sched_setaffinity(int(thread.name), {self.cpu})
+        """Bind all threads to it, as far as that is allowed. A thread that is begun later has its beginner's."""
+        if self.cpu is None:
+            return
+        try:
+            bind([self.cpu])
+        except OSError:  # a container's rules, or another set of CPUs than there was
+            self.leave()
 
     def look(self) -> None:
         """Move, if there is more room elsewhere; called once in a while, it judges by the time since the last call."""
+        if self.cpu is None:
+            return
         try:
-            busy = busy_s()
+            now = (time.monotonic(), time.process_time(), busy_s())
         except OSError:
             return
-        seen, self._seen = self._seen, (time.monotonic(), time.process_time(), busy)
-        if seen is None:
+        seen, self._seen = self._seen, now
+        if seen is None or now[0] <= seen[0]:
             return
-        at, used, before = seen
-        past = self._seen[0] - at
-        parts = {cpu: (busy[cpu] - before[cpu]) / past for cpu in self._cpus if cpu in busy and cpu in before}
-        if past <= 0 or self.cpu not in parts:
+        past_s, own_s = now[0] - seen[0], now[1] - seen[1]
+        parts = {it: (now[2][it] - seen[2][it]) / past_s for it in self._cpus if it in now[2] and it in seen[2]}
+        if self.cpu not in parts:
             return
-        there = choose(self.cpu, (self._seen[1] - used) / past, parts)
+        there = choose(self.cpu, own_s / past_s, parts)
         # Two that share one, and see the same, must not both leave it.
         if there != self.cpu and random.random() < 0.5:  # noqa: S311 - no secret
             self._move(there)
 
     def leave(self) -> None:
-        """Give the lock back."""
+        """Run anywhere again, and give the lock back."""
+        self._unlock()
+        self.cpu = self._seen = None
+        with suppress(OSError):
+            bind(self._cpus)
+
+    def _move(self, cpu: int) -> None:
+        self._unlock()
+        self.cpu, self._seen = self._take([cpu]), None
+        self.keep()
+        if self.cpu is not None:
+            log.info("worker.cpu", cpu=self.cpu)
+
+    def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
-
-    def _move(self, cpu: int) -> None:
-        self.leave()
-        self.cpu = self._take([cpu])
-        self._seen = None
-        self.keep()
-        log.info("worker.cpu", cpu=self.cpu)
 
     def _take(self, cpus: Sequence[int]) -> int:
         with suppress(OSError):  # without the folder, one does not know of the others
@@ -125,6 +137,18 @@ class Seat:
                     if self._lock is not None:
                         return cpu
         return cpus[0]
+
+
+def bind(cpus: Sequence[int]) -> None:
+    """Let every thread of this process run on these CPUs alone.
+
+    Raises:
+        OSError: it may not, or the kernel does not tell which threads there are.
+    """
+    os.sched_setaffinity(0, cpus)
+    for thread in _THREADS.iterdir():
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread.name), cpus)
 
 
 def choices() -> list[int]:

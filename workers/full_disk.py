@@ -69,6 +69,6 @@ class LogStream:
         except BrokenPipeError:
             self._read = False
             self._unread()
-        except OSError as fault:
+        except OSError as fault:  # as `lines_may_be_lost`, which is dear for each line of a log
             if not is_full(fault):
                 raise

@@ -102,9 +102,8 @@ def without_nothing(_logger: Any, _method: str, event: Event) -> Event:
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
-def _as_json(event: Event, **_: Any) -> str:
-    text: str = _ENCODER.encode(event)
-    return text
+def _as_json(_logger: Any, _method: str, event: Event) -> str:
+    return _ENCODER.encode(event)
 
 
 def configure(settings: Settings, count: Callable[[Event], None] = lambda _: None) -> None:
@@ -132,7 +131,7 @@ def _ours(
         without_nothing,
         redaction,
     ]
-    last = structlog.processors.JSONRenderer(_as_json) if as_json else structlog.dev.ConsoleRenderer()
+    last = _as_json if as_json else structlog.dev.ConsoleRenderer()
     # Ours are read by whoever waits for a part, and hold each token and payout: a higher level quiets libraries alone.
     level = min(logging.getLevelNamesMapping()[settings.log_level], logging.INFO)
     structlog.configure(

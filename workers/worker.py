@@ -54,6 +54,13 @@ class OneCpu(StartStopStep):
         self.seat.keep()
         hub.call_repeatedly(affinity.LOOK_S, self.seat.look)
 
+    def stop(self, _worker: Any) -> None:
+        """Run anywhere again: a worker that starts anew (SIGHUP) is the same process, and would stay bound."""
+        if self.seat is not None:
+            self.seat.leave()
+
+    terminate = stop
+
     def info(self, _worker: Any) -> dict[str, Any]:
         """Give what `celery inspect stats` and Flower show."""
         return {"cpu": self.seat.cpu if self.seat else None}

@@ -171,8 +171,7 @@ class DeadlineAdapter(HTTPAdapter):
         """
         self.flight = flight
         timeout: Any = Left(flight.remaining_s())  # which it takes, though its types do not say so
-        answer: Any = self.send(request, timeout=timeout, **environment)
-        return cast("BaseHTTPResponse", answer)
+        return cast("BaseHTTPResponse", self.send(request, timeout=timeout, **environment))  # `build_response`
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Let the pool manager make our pools."""

@@ -36,8 +36,9 @@ class Heard:
         self.headers = response.headers
         while self._size <= self._limit:
             piece = response.read(self._limit + 1 - self._size, decode_content=False)
-            self._pieces.append(piece)
-            self._size += len(piece)
+            if piece:
+                self._pieces.append(piece)
+                self._size += len(piece)
             if not piece or response.length_remaining == 0:
                 self.whole = True
                 return

@@ -83,6 +83,7 @@ class Line:
     def _pipe(self, turns: Sequence[Turn[Question, Any]]) -> list[Turn[Question, Any]]:
         """Ask all of them; gives those whose script the server does not know, and which it has therefore not run."""
         connection = self._connection()
+        # redis-py looks at each argument of each question first: ours are all texts and numbers.
         asked = [b"".join([pack_command(turn.item.command) for turn in turns])]
         answers = connection.retry.call_with_retry(lambda: _talk(connection, asked, len(turns)), lambda _: None)
         unknown = []

@@ -91,6 +91,8 @@ def carry_on(connection: Connection, after: Unsettled, row: LeadRow, call: Call,
 
     `row`: the lead with its bid. None where either would have found something else; nothing was written.
     """
+    if not after.step.target is row.state is READY[call]:
+        raise ForbiddenMove(f"a {call} after {after.step.target}")
     _check(after.claimed.state, after.step)
     values = _storable(after.step.values)
     seen = _seen(after.claimed, budget_ms) | _new(values) | {"its_note": None}

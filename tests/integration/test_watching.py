@@ -142,7 +142,7 @@ def test_celery_s_own_inspection_shows_ids_alone(house: House):
 
 
 def test_a_worker_tells_which_cpu_its_threads_share(house: House):
-    """Each has one of its own, as far as there are enough; all that it runs is bound to it."""
+    """All that a worker runs is bound to one CPU, where there are several."""
     shared = {name.partition(".")[0]: stats["cpu"] for name, stats in house.operator.inspect("stats").items()}
     all_of_them = os.sched_getaffinity(0)
     assert len(shared) == 2
@@ -150,7 +150,6 @@ def test_a_worker_tells_which_cpu_its_threads_share(house: House):
         threads = [os.sched_getaffinity(thread.id) for thread in house.installation.part(name).threads()]
         assert len(threads) > 16
         assert threads == [{cpu}] * len(threads) if len(all_of_them) > 1 else cpu is None
-    assert len(set(shared.values())) == min(2, len(all_of_them))
 
 
 def test_an_answer_that_cannot_be_read_alarms_with_its_masked_text(house: House, told: dict[str, Outcome]):

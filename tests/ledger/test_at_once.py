@@ -11,7 +11,7 @@ from tasks.core.limits import Limit
 from tasks.core.protocol import Call
 from tasks.core.states import State
 from tasks.core.verdict import Accepted
-from tasks.ledger import LeadRow, Ledger
+from tasks.ledger import LeadRow, Ledger, Move
 from tasks.ledger.limits import Take
 from tasks.ledger.moves import ForbiddenMove, Unsettled
 from tasks.results import GoOn, move_of
@@ -22,6 +22,7 @@ from tests.ledger.stories import (
     attempts_of,
     claimed,
     columns,
+    end,
     exchange,
     standing,
     take_in,
@@ -104,8 +105,17 @@ def test_written_again_it_begins_nothing(ledger: Ledger):
     assert written(ledger, "L1") == before
 
 
-def test_only_a_bid_is_followed_by_a_post(ledger: Ledger):
+@pytest.mark.parametrize("target", [State.RECEIVED, State.REJECTED, State.SOLD])
+def test_only_a_bid_is_followed_by_a_post(ledger: Ledger, target: State):
     after, row = bid_for(ledger, "L1")
+    outcome = end(after.claimed).outcome if target is State.REJECTED else None
+    other = replace(after, step=Move(target, outcome=outcome))
     with pytest.raises(ForbiddenMove):
-        ledger.claim(row, Call.POST, BUDGET_MS, after=replace(after, step=replace(after.step, target=State.SOLD)))
+        ledger.claim(row, Call.POST, BUDGET_MS, after=other)
     assert standing(ledger, "L1").state is State.PINGING
+
+
+def test_only_a_lead_with_a_bid_is_posted(ledger: Ledger):
+    after, _ = bid_for(ledger, "L1")
+    with pytest.raises(ForbiddenMove):
+        ledger.claim(after.claimed, Call.POST, BUDGET_MS, after=after)

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.integration.installation import wait_for
 from workers import affinity
 from workers.affinity import AT_WORK, WORTH_IT, Seat, busy_s, choices, choose
 
 PART = st.floats(0, 1)
+WITHIN_S = 20
 
 
 @st.composite
@@ -57,18 +60,19 @@ def test_the_kernel_tells_how_long_each_cpu_was_busy():
     first = busy_s()
     assert set(choices()) <= set(first)
     assert all(seconds >= 0 for seconds in first.values())
-    for _ in count():  # this loop is what keeps one busy
-        if sum(busy_s().values()) > sum(first.values()):
-            return
+    wait_for(lambda: sum(busy_s().values()) > sum(first.values()), WITHIN_S)  # to look keeps one busy
 
 
+@pytest.mark.usefixtures("machine")
 def test_those_that_know_of_each_other_take_different_ones(tmp_path):
     seats = [Seat(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
     assert {seat.cpu for seat in seats} == {0, 1, 2}
     sharing = [Seat(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
     assert {seat.cpu for seat in sharing} == {0, 1, 2}
+    left = seats[1].cpu
     seats[1].leave()
-    assert Seat(tmp_path / "cpus", [0, 1, 2]).cpu == seats[1].cpu
+    assert seats[1].cpu is None
+    assert Seat(tmp_path / "cpus", [0, 1, 2]).cpu == left
 
 
 def test_without_a_folder_it_takes_one_all_the_same(tmp_path):
@@ -97,9 +101,9 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine, second = Machine(), count()
     monkeypatch.setattr(affinity, "busy_s", machine.busy_s)
-    monkeypatch.setattr(affinity.time, "monotonic", lambda: float(next(second)))
-    monkeypatch.setattr(affinity.time, "process_time", machine.own_s)
-    monkeypatch.setattr(Seat, "keep", lambda _: None)
+    clock = SimpleNamespace(monotonic=lambda: float(next(second)), process_time=machine.own_s)
+    monkeypatch.setattr(affinity, "time", clock)
+    monkeypatch.setattr(affinity, "bind", lambda _: None)
     return machine
 
 
@@ -114,6 +118,23 @@ def test_it_moves_when_others_want_its_cpu_and_elsewhere_is_room(tmp_path, machi
             break
     assert seat.cpu == (other if moves else first)
     assert Seat(tmp_path, [0, 1]).cpu == (first if moves else other), "what it left is anybody's"
+
+
+def test_where_it_may_not_be_bound_it_runs_anywhere(tmp_path, machine, monkeypatch):
+    seat = Seat(tmp_path, [0, 1])
+    taken = seat.cpu
+
+    def refuse(_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(affinity, "bind", refuse)
+    seat.keep()
+    assert seat.cpu is None
+    machine.used = {0: 1.0, 1: 0.0}
+    for _ in range(20):
+        seat.look()
+    assert seat.cpu is None
+    assert {Seat(tmp_path, [0, 1]).cpu for _ in range(2)} == {0, 1}, f"{taken} is anybody's"
 
 
 def test_a_kernel_that_does_not_tell_moves_nobody(tmp_path, monkeypatch):
@@ -133,7 +154,7 @@ def test_all_threads_are_bound_and_those_they_begin():
 import os, sys, tempfile, threading
 from pathlib import Path
 from workers.affinity import Seat, choices
-before, go = threading.Event(), threading.Event()
+before, go, everything = threading.Event(), threading.Event(), os.sched_getaffinity(0)
 told = []
 def told_by_a_child():
     told.append(os.sched_getaffinity(0))
@@ -146,5 +167,7 @@ with tempfile.TemporaryDirectory() as folder:
     seat = Seat(Path(folder), choices()); seat.keep()
 go.set(); thread.join()
 assert told + [os.sched_getaffinity(0)] == [{seat.cpu}] * 3, told
+seat.leave()
+assert os.sched_getaffinity(0) == everything
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
