@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -29,7 +30,7 @@ from tasks.ledger import (
 )
 from tasks.ledger.away import keeps_from_writing, why_away
 from tasks.ledger.backlog import Backlog
-from tasks.ledger.commit import GroupCommit
+from tasks.ledger.commit import LARGEST_GROUP, GroupCommit
 from tasks.ledger.engine import empty_the_log, is_sqlite, open_engine, open_reader
 from tasks.ledger.kept import Kept
 from tasks.ledger.limits import LimitReached, Take, Used
@@ -37,6 +38,7 @@ from tasks.ledger.moves import Move, Unsettled
 from tasks.ledger.rows import Arrival, GateRow, LeadRow, Receipt, Reset, Takings, Untold
 from tasks.ledger.schema import leads
 from tasks.ledger.version import require, version
+from tasks.together import Together, Turn
 
 T = TypeVar("T")
 
@@ -49,6 +51,9 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._commit = GroupCommit(engine)
+        # Lines that are not known to be written, of outcomes that are being told.
+        self._lines: dict[str, None] = {}
+        self._resting: Together[str, None] = Together(self._mark_lines, LARGEST_GROUP)
         self._reader = Kept(lambda: open_reader(engine))
         self._reading = threading.Lock()
         self._absence = Absence("ledger")
@@ -62,6 +67,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what is still to be written, and let the connections go."""
+        self._resting.flush()
         self._commit.close()
         with self._reading:
             self._reader.hang_up()
@@ -189,11 +195,23 @@ class Ledger:
 
     def mark_told_soon(self, told: Untold) -> None:
         """Remember it in a moment, at no cost of its own. Should that fail, the outcome is told once more."""
+        self._lines.pop(told.lead_id, None)
         self._commit.soon(lambda connection: outbox.mark_told(connection, told))
 
     def mark_logged_soon(self, lead_id: str) -> None:
-        """Remember in a moment that an outcome is in the log. Should that fail, its line stands there twice."""
-        self._commit.soon(lambda connection: outbox.mark_logged(connection, lead_id))
+        """Remember in a moment that an outcome is in the log, unless by then it is told, which says so, too.
+
+        Should that fail, its line stands there twice.
+        """
+        self._lines[lead_id] = None
+        self._resting.soon(lead_id)
+
+    def _mark_lines(self, turns: Sequence[Turn[str, None]]) -> None:
+        for turn in turns:
+            if turn.item in self._lines:
+                del self._lines[turn.item]
+                self._commit.soon(partial(outbox.mark_logged, lead_id=turn.item))
+            turn.end()
 
     def mark_logged(self, lead_id: str) -> None:
         """Remember that an outcome is in the log (`outbox.mark_logged`)."""

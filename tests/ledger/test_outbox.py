@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tasks.core.states import State
-from tasks.ledger import Ledger, Reply
-from tasks.ledger.rows import to_ms
+from tasks.ledger import Ledger, Reply, outbox
+from tasks.ledger.rows import Untold, to_ms
+from tests.integration.installation import wait_for
 from tests.ledger.stories import age, arrival, bring, columns, end, sold
 
 OLD = {"older_than_ms": 3_000, "limit": 10}
@@ -89,3 +91,38 @@ def test_an_outcome_is_the_same_each_time_it_is_read(ledger: Ledger):
     assert columns(ledger)["forward_by"] == to_ms(step.outcome.at + timedelta(seconds=30))
     told = [ledger.untold_of("L1"), ledger.untold_of("L1")]
     assert [it.outcome for it in told if it] == [step.outcome.message()] * 2
+
+
+def _ended(ledger: Ledger) -> Untold:
+    mine = bring(ledger, State.POSTING)
+    assert ledger.move(mine, sold(mine))
+    untold = ledger.untold_of("L1")
+    assert untold is not None
+    return untold
+
+
+def test_a_line_that_is_written_is_remembered_in_a_moment(ledger: Ledger):
+    _ended(ledger)
+    ledger.mark_logged_soon("L1")
+    wait_for(lambda: columns(ledger)["logged_at"] is not None, 20)
+    assert columns(ledger)["told_at"] is None
+
+
+def test_an_outcome_that_is_told_meanwhile_says_so_too(ledger: Ledger, monkeypatch: pytest.MonkeyPatch):
+    untold = _ended(ledger)
+    marked: list[str] = []
+    monkeypatch.setattr(outbox, "mark_logged", lambda _connection, lead_id: marked.append(lead_id))
+    ledger.mark_logged_soon("L1")
+    ledger.mark_told_soon(untold)
+    wait_for(lambda: columns(ledger)["told_at"] is not None, 20)
+    assert columns(ledger)["logged_at"] is not None
+    ledger.close()  # what rests would be written now
+    assert marked == []
+
+
+def test_a_ledger_that_is_closed_has_written_what_rested(open_ledger: Callable[[], Ledger]):
+    ledger = open_ledger()
+    _ended(ledger)
+    ledger.mark_logged_soon("L1")
+    ledger.close()
+    assert columns(open_ledger())["logged_at"] is not None
