@@ -76,6 +76,7 @@ class Seat:
         self._folder = folder
         self._cpus = cpus
         self._lock: int | None = None
+        self._sharers = 0  # of those that it knows, how many had the CPU before it
         self._seen: tuple[float, float, Mapping[int, float]] | None = None
         # In no order: in a container, one does not know of the others.
         self.cpu: int | None = self._take(random.sample(cpus, len(cpus)))
@@ -117,8 +118,11 @@ class Seat:
             bind(self._cpus)
 
     def _move(self, cpu: int) -> None:
-        self._unlock()
-        self.cpu, self._seen = self._take([cpu]), None
+        """Move, unless more of those that it knows are there than here: they will want it again in a moment."""
+        taken = self._take([cpu], most=self._sharers)
+        if taken is None:
+            return
+        self.cpu, self._seen = taken, None
         self.keep()
         if self.cpu is not None:
             log.info("worker.cpu", cpu=self.cpu)
@@ -128,14 +132,18 @@ class Seat:
         if lock is not None:
             os.close(lock)
 
-    def _take(self, cpus: Sequence[int]) -> int:
+    def _take(self, cpus: Sequence[int], most: int | None = None) -> int | None:
+        """Lock the first of these CPUs that as few share as can be. None: each has more than `most` already."""
         with suppress(OSError):  # without the folder, one does not know of the others
             make_private(self._folder)
-            for sharers in count():
+            for sharers in count() if most is None else range(most + 1):
                 for cpu in cpus:
-                    self._lock = take_lock(self._folder / f"{cpu}.{sharers}")
-                    if self._lock is not None:
+                    lock = take_lock(self._folder / f"{cpu}.{sharers}")
+                    if lock is not None:
+                        self._unlock()
+                        self._lock, self._sharers = lock, sharers
                         return cpu
+            return None
         return cpus[0]
 
 

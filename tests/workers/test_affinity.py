@@ -120,6 +120,17 @@ def test_it_moves_when_others_want_its_cpu_and_elsewhere_is_room(tmp_path, machi
     assert Seat(tmp_path, [0, 1]).cpu == (first if moves else other), "what it left is anybody's"
 
 
+def test_it_does_not_move_to_where_one_is_that_it_knows(tmp_path, machine):
+    seat, other = Seat(tmp_path, [0, 1]), Seat(tmp_path, [0, 1])
+    first = seat.cpu
+    machine.its, machine.used = first, {first: 1.0, 1 - first: 0.0}
+    for _ in range(200):
+        seat.look()
+    assert (seat.cpu, other.cpu) == (first, 1 - first)
+    third = Seat(tmp_path, [first])
+    assert third.cpu == first, "for a third there is no place of its own"
+
+
 def test_where_it_may_not_be_bound_it_runs_anywhere(tmp_path, machine, monkeypatch):
     seat = Seat(tmp_path, [0, 1])
     taken = seat.cpu
