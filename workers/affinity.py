@@ -11,11 +11,11 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -64,20 +64,29 @@ def busy_s() -> dict[int, float]:
     return found
 
 
-class Seat:
-    """The one CPU that this process keeps to. Used by one thread.
+class _Look(NamedTuple):
+    """What was used up to a moment, in seconds: by this process, and of each CPU."""
+
+    at_s: float
+    own_s: float
+    busy_s: Mapping[int, float]
+
+
+class Pin:
+    """The one CPU that this process is pinned to. Used by one thread.
 
     `folder`: where processes that know of each other lock what they have taken. `cpus`: those that there are. `cpu`:
-    the one that is taken; None where this process may not be bound.
+    the one that is taken; None where this process may not be bound. `chance`: a number from 0 up to 1.
     """
 
-    def __init__(self, folder: Path, cpus: Sequence[int]) -> None:
+    def __init__(self, folder: Path, cpus: Sequence[int], *, chance: Callable[[], float] = random.random) -> None:
         """Take a CPU that nobody has; where each is taken, one that fewest have."""
         self._folder = folder
         self._cpus = cpus
+        self._chance = chance
         self._lock: int | None = None
         self._sharers = 0  # of those that it knows, how many had the CPU before it
-        self._seen: tuple[float, float, Mapping[int, float]] | None = None
+        self._seen: _Look | None = None
         # In no order: in a container, one does not know of the others.
         self.cpu: int | None = self._take(random.sample(cpus, len(cpus)))
 
@@ -95,19 +104,20 @@ class Seat:
         if self.cpu is None:
             return
         try:
-            now = (time.monotonic(), time.process_time(), busy_s())
+            now = _Look(time.monotonic(), time.process_time(), busy_s())
         except OSError:
             return
         seen, self._seen = self._seen, now
-        if seen is None or now[0] <= seen[0]:
+        if seen is None or now.at_s <= seen.at_s:
             return
-        past_s, own_s = now[0] - seen[0], now[1] - seen[1]
-        parts = {it: (now[2][it] - seen[2][it]) / past_s for it in self._cpus if it in now[2] and it in seen[2]}
-        if self.cpu not in parts:
+        past_s = now.at_s - seen.at_s
+        known = [cpu for cpu in self._cpus if cpu in now.busy_s and cpu in seen.busy_s]
+        if self.cpu not in known:
             return
-        there = choose(self.cpu, own_s / past_s, parts)
+        parts = {cpu: (now.busy_s[cpu] - seen.busy_s[cpu]) / past_s for cpu in known}
+        there = choose(self.cpu, (now.own_s - seen.own_s) / past_s, parts)
         # Two that share one, and see the same, must not both leave it.
-        if there != self.cpu and random.random() < 0.5:  # noqa: S311 - no secret
+        if there != self.cpu and self._chance() < 0.5:
             self._move(there)
 
     def leave(self) -> None:

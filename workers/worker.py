@@ -1,4 +1,4 @@
-"""Celery's worker: without its banner off a terminal, and with all that stands beside its queues declared."""
+"""Celery's worker: without its banner off a terminal, on one CPU, with all that stands beside its queues declared."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ class OneCpu(StartStopStep):
 
     def __init__(self, worker: Any, **_: Any) -> None:
         super().__init__(worker)
-        self.seat: affinity.Seat | None = None
+        self.pin: affinity.Pin | None = None
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Take a CPU, and look out for a better one; called at each connection. A pool of processes keeps them all."""
-        if self.seat is None:
+        if self.pin is None:
             cpus = affinity.choices() if worker.app.settings.one_cpu and isinstance(worker.pool, TaskPool) else []
             if len(cpus) < 2:
                 return
-            self.seat = affinity.Seat(worker.app.settings.data / affinity.FOLDER, cpus)
-        self.seat.keep()
-        hub.call_repeatedly(affinity.LOOK_S, self.seat.look)
+            self.pin = affinity.Pin(worker.app.settings.data / affinity.FOLDER, cpus)
+        self.pin.keep()
+        hub.call_repeatedly(affinity.LOOK_S, self.pin.look)
 
     def stop(self, _worker: Any) -> None:
         """Run anywhere again: a worker that starts anew (SIGHUP) is the same process, and would stay bound."""
-        if self.seat is not None:
-            self.seat.leave()
+        if self.pin is not None:
+            self.pin.leave()
 
     terminate = stop
 
     def info(self, _worker: Any) -> dict[str, Any]:
         """Give what `celery inspect stats` and Flower show."""
-        return {"cpu": self.seat.cpu if self.seat else None}
+        return {"cpu": self.pin.cpu if self.pin else None}
 
 
 class SaidOnce(logging.Filter):

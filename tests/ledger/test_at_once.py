@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.core.bid import Bid
 from tasks.core.limits import Limit
 from tasks.core.protocol import Call
 from tasks.core.states import State
@@ -32,13 +33,13 @@ NO_SERVICES: Any = None  # a bid asks none
 TIMES = ("received_at", "deadline_at", "changed_at", "due_at", "posted_at", "at")
 
 
-def bid_for(ledger: Ledger, lead_id: str) -> tuple[Unsettled, LeadRow]:
+def bid_for(ledger: Ledger, lead_id: str, bid: Bid = BID) -> tuple[Unsettled, LeadRow]:
     """A lead for which the buyer bids: what is to be written of it, and the lead as it will stand then."""
     mine = claimed(ledger, take_in(ledger, lead_id), Call.PING)
-    move, following = move_of(NO_SERVICES, Call.PING, mine, Accepted(BID))
+    move, following = move_of(NO_SERVICES, Call.PING, mine, Accepted(bid))
     assert isinstance(following, GoOn)
     assert following.over is not None
-    return Unsettled(mine, exchange(Call.PING, BID), move), following.over.row
+    return Unsettled(mine, exchange(Call.PING, bid), move), following.over.row
 
 
 def written(ledger: Ledger, lead_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -66,6 +67,14 @@ def test_a_bid_and_the_claim_of_its_post_are_as_one_after_the_other(ledger: Ledg
     now = standing(ledger, "L1")
     assert at_once == replace(now, read_ms=at_once.read_ms, read_at=at_once.read_at)
     assert (at_once.state, at_once.epoch, at_once.token) == (in_turn.state, in_turn.epoch, in_turn.token)
+
+
+@pytest.mark.parametrize("token", ["token-1", "half a pair \ud800", "a NUL \0", "ünïcode"])
+def test_a_bid_that_is_carried_on_is_the_one_that_is_written_down(ledger: Ledger, token: str):
+    after, carried = bid_for(ledger, "L1", replace(BID, token=token))
+    assert ledger.settle(after.claimed, after.exchange, after.step)
+    its_times = {name: getattr(carried, name) for name in ("read_ms", "read_at", "changed_ms", "due_ms")}
+    assert carried == replace(standing(ledger, "L1"), **its_times)
 
 
 def test_where_another_copy_was_first_the_bid_is_a_stale_attempt(ledger: Ledger):

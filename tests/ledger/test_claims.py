@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from tasks.core.protocol import Call
 from tasks.core.states import State
-from tasks.core.verdict import Accepted
 from tasks.ledger import Ledger, Move
 from tasks.ledger.moves import READY, ForbiddenMove
-from tasks.results import GoOn, move_of
 from tests.ledger.stories import (
     AGAIN,
     BID,
@@ -31,7 +28,6 @@ from tests.ledger.stories import (
     take_in,
 )
 
-NO_SERVICES: Any = None  # a bid asks none
 SELLING = [call for call in Call if call.sells]
 
 
@@ -112,19 +108,6 @@ def test_a_claim_gives_the_lead_as_it_stands_then(ledger: Ledger, call: Call):
     row = bring(ledger, State.BID) if call is Call.POST else take_in(ledger, call=call)
     mine, now = claimed(ledger, row, call), standing(ledger)
     assert mine == replace(now, read_ms=mine.read_ms, read_at=mine.read_at)
-
-
-@pytest.mark.parametrize("token", ["token-1", "half a pair \ud800", "a NUL \0", "ünïcode"])
-def test_a_bid_that_is_carried_on_is_the_one_that_is_written_down(ledger: Ledger, token: str):
-    bid = replace(BID, token=token)
-    mine = claimed(ledger, take_in(ledger), Call.PING)
-    move, following = move_of(NO_SERVICES, Call.PING, mine, Accepted(bid))
-    assert isinstance(following, GoOn)
-    assert following.over is not None
-    assert ledger.settle(mine, exchange(Call.PING, bid), move)
-    carried, now = following.over.row, standing(ledger)
-    its_times = {name: getattr(carried, name) for name in ("read_ms", "read_at", "changed_ms", "due_ms")}
-    assert carried == replace(now, **its_times)
 
 
 def test_an_old_row_claims_nothing(ledger: Ledger):

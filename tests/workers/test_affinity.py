@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from tests.integration.installation import wait_for
 from workers import affinity
-from workers.affinity import AT_WORK, WORTH_IT, Seat, busy_s, choices, choose
+from workers.affinity import AT_WORK, WORTH_IT, Pin, busy_s, choices, choose
+from workers.pool import TaskPool
+from workers.worker import OneCpu
 
 PART = st.floats(0, 1)
 WITHIN_S = 20
@@ -65,19 +68,19 @@ def test_the_kernel_tells_how_long_each_cpu_was_busy():
 
 @pytest.mark.usefixtures("machine")
 def test_those_that_know_of_each_other_take_different_ones(tmp_path):
-    seats = [Seat(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
-    assert {seat.cpu for seat in seats} == {0, 1, 2}
-    sharing = [Seat(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
-    assert {seat.cpu for seat in sharing} == {0, 1, 2}
-    left = seats[1].cpu
-    seats[1].leave()
-    assert seats[1].cpu is None
-    assert Seat(tmp_path / "cpus", [0, 1, 2]).cpu == left
+    pins = [Pin(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
+    assert {pin.cpu for pin in pins} == {0, 1, 2}
+    sharing = [Pin(tmp_path / "cpus", [0, 1, 2]) for _ in range(3)]
+    assert {pin.cpu for pin in sharing} == {0, 1, 2}
+    left = pins[1].cpu
+    pins[1].leave()
+    assert pins[1].cpu is None
+    assert Pin(tmp_path / "cpus", [0, 1, 2]).cpu == left
 
 
 def test_without_a_folder_it_takes_one_all_the_same(tmp_path):
     (tmp_path / "cpus").write_text("no folder")
-    assert Seat(tmp_path / "cpus", [3]).cpu == 3
+    assert Pin(tmp_path / "cpus", [3]).cpu == 3
 
 
 class Machine:
@@ -107,45 +110,59 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-@pytest.mark.parametrize(("elsewhere", "moves"), [(0.1, True), (0.9, False)])
-def test_it_moves_when_others_want_its_cpu_and_elsewhere_is_room(tmp_path, machine, elsewhere, moves):
-    seat = Seat(tmp_path, [0, 1])
-    first, other = seat.cpu, 1 - seat.cpu
-    machine.its, machine.used = first, {first: 1.0, other: elsewhere}
-    for _ in range(200):  # a coin is thrown for each move, lest two that share one both leave it
-        seat.look()
-        if seat.cpu != first:
-            break
-    assert seat.cpu == (other if moves else first)
-    assert Seat(tmp_path, [0, 1]).cpu == (first if moves else other), "what it left is anybody's"
+def look_on(pin: Pin, machine: Machine, elsewhere: float) -> None:
+    """Have its CPU wanted by others, too, and the other one used so much, for some looks."""
+    machine.its = pin.cpu
+    machine.used = {pin.cpu: 1.0, 1 - pin.cpu: elsewhere}
+    for _ in range(3):
+        pin.look()
 
 
-def test_it_does_not_move_to_where_one_is_that_it_knows(tmp_path, machine):
-    seat, other = Seat(tmp_path, [0, 1]), Seat(tmp_path, [0, 1])
-    first = seat.cpu
-    machine.its, machine.used = first, {first: 1.0, 1 - first: 0.0}
-    for _ in range(200):
-        seat.look()
-    assert (seat.cpu, other.cpu) == (first, 1 - first)
-    third = Seat(tmp_path, [first])
-    assert third.cpu == first, "for a third there is no place of its own"
+def always() -> float:
+    return 0.0
+
+
+def never() -> float:
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "chance", "moves"), [(0.1, always, True), (0.9, always, False), (0.1, never, False)]
+)
+def test_it_moves_when_others_want_its_cpu_and_elsewhere_is_room(tmp_path, machine, elsewhere, chance, moves):
+    pin = Pin(tmp_path, [0, 1], chance=chance)
+    first, other = pin.cpu, 1 - pin.cpu
+    look_on(pin, machine, elsewhere)
+    assert pin.cpu == (other if moves else first)
+    assert Pin(tmp_path, [0, 1]).cpu == (first if moves else other), "what it left is anybody's"
+
+
+def test_it_moves_to_where_one_is_that_it_knows_only_from_where_one_is(tmp_path, machine):
+    pin, other = Pin(tmp_path, [0, 1], chance=always), Pin(tmp_path, [0, 1])
+    first = pin.cpu
+    look_on(pin, machine, 0.0)
+    assert (pin.cpu, other.cpu) == (first, 1 - first)
+    third = Pin(tmp_path, [0, 1], chance=always)
+    shared = third.cpu
+    look_on(third, machine, 0.0)
+    assert third.cpu == 1 - shared
 
 
 def test_where_it_may_not_be_bound_it_runs_anywhere(tmp_path, machine, monkeypatch):
-    seat = Seat(tmp_path, [0, 1])
-    taken = seat.cpu
+    pin = Pin(tmp_path, [0, 1], chance=always)
+    was_its = pin.cpu
 
     def refuse(_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(affinity, "bind", refuse)
-    seat.keep()
-    assert seat.cpu is None
+    pin.keep()
+    assert pin.cpu is None
     machine.used = {0: 1.0, 1: 0.0}
-    for _ in range(20):
-        seat.look()
-    assert seat.cpu is None
-    assert {Seat(tmp_path, [0, 1]).cpu for _ in range(2)} == {0, 1}, f"{taken} is anybody's"
+    for _ in range(3):
+        pin.look()
+    assert pin.cpu is None
+    assert was_its in {Pin(tmp_path, [0, 1]).cpu for _ in range(2)}, "its lock is given back"
 
 
 def test_a_kernel_that_does_not_tell_moves_nobody(tmp_path, monkeypatch):
@@ -153,10 +170,59 @@ def test_a_kernel_that_does_not_tell_moves_nobody(tmp_path, monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(affinity, "busy_s", fail)
-    seat = Seat(tmp_path, [0, 1])
-    before = seat.cpu
-    seat.look()
-    assert seat.cpu == before
+    pin = Pin(tmp_path, [0, 1], chance=always)
+    before = pin.cpu
+    for _ in range(3):
+        pin.look()
+    assert pin.cpu == before
+
+
+class Hub:
+    """Celery's loop, as far as a step asks for it."""
+
+    def __init__(self) -> None:
+        self.each_s: list[float] = []
+
+    def call_repeatedly(self, seconds: float, _: object) -> None:
+        self.each_s.append(seconds)
+
+
+def worker(tmp_path: Path, pool: object, *, one_cpu: bool) -> SimpleNamespace:
+    settings = SimpleNamespace(data=tmp_path, one_cpu=one_cpu)
+    return SimpleNamespace(pool=pool, app=SimpleNamespace(settings=settings))
+
+
+def test_a_worker_of_threads_is_pinned_until_it_stops(tmp_path, monkeypatch):
+    """One that starts anew (SIGHUP) is the same process: it must not stay bound."""
+    bound: list[list[int]] = []
+    monkeypatch.setattr(affinity, "bind", bound.append)
+    monkeypatch.setattr(affinity, "choices", lambda: [4, 7])
+    its, hub = worker(tmp_path, TaskPool(1), one_cpu=True), Hub()
+    step = OneCpu(its)
+    for _ in range(2):  # at each connection
+        step.register_with_event_loop(its, hub)
+    cpu = step.info(its)["cpu"]
+    assert bound == [[cpu], [cpu]]
+    assert hub.each_s == [affinity.LOOK_S] * 2
+    step.stop(its)
+    assert bound[2:] == [[4, 7]]
+    assert step.info(its) == {"cpu": None}
+
+
+@pytest.mark.parametrize(
+    ("pool", "one_cpu", "cpus"),
+    [(TaskPool(1), False, [0, 1]), (object(), True, [0, 1]), (TaskPool(1), True, [0]), (TaskPool(1), True, [])],
+    ids=["turned off", "another pool", "one CPU", "no way to bind"],
+)
+def test_others_keep_what_they_have(tmp_path, monkeypatch, pool, one_cpu, cpus):
+    bound: list[list[int]] = []
+    monkeypatch.setattr(affinity, "bind", bound.append)
+    monkeypatch.setattr(affinity, "choices", lambda: cpus)
+    its, hub = worker(tmp_path, pool, one_cpu=one_cpu), Hub()
+    step = OneCpu(its)
+    step.register_with_event_loop(its, hub)
+    step.stop(its)
+    assert (bound, hub.each_s, step.info(its)) == ([], [], {"cpu": None})
 
 
 def test_all_threads_are_bound_and_those_they_begin():
@@ -164,7 +230,7 @@ def test_all_threads_are_bound_and_those_they_begin():
     code = """
 import os, sys, tempfile, threading
 from pathlib import Path
-from workers.affinity import Seat, choices
+from workers.affinity import Pin, choices
 before, go, everything = threading.Event(), threading.Event(), os.sched_getaffinity(0)
 told = []
 def told_by_a_child():
@@ -175,10 +241,10 @@ def work():
     child = threading.Thread(target=told_by_a_child); child.start(); child.join()
 thread = threading.Thread(target=work); thread.start(); before.wait()
 with tempfile.TemporaryDirectory() as folder:
-    seat = Seat(Path(folder), choices()); seat.keep()
+    pin = Pin(Path(folder), choices()); pin.keep()
 go.set(); thread.join()
-assert told + [os.sched_getaffinity(0)] == [{seat.cpu}] * 3, told
-seat.leave()
+assert told + [os.sched_getaffinity(0)] == [{pin.cpu}] * 3, told
+pin.leave()
 assert os.sched_getaffinity(0) == everything
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
