@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery.apps.worker import Worker as CelerysWorker
@@ -13,7 +14,7 @@ from tasks.absence import Absence
 from tasks.away import why_broker_away
 from workers import affinity
 from workers.pool import TaskPool
-from workers.topology import declare_beside
+from workers.topology import PING, POST, declare_beside
 
 
 class Worker(CelerysWorker):
@@ -50,7 +51,7 @@ class OneCpu(StartStopStep):
             cpus = affinity.choices() if worker.app.settings.one_cpu and isinstance(worker.pool, TaskPool) else []
             if len(cpus) < 2:
                 return
-            self.pin = affinity.Pin(worker.app.settings.data / affinity.FOLDER, cpus)
+            self.pin = affinity.Pin(self._folder(worker.app), cpus)
         self.pin.keep()
         hub.call_repeatedly(affinity.LOOK_S, self.pin.look)
 
@@ -60,6 +61,15 @@ class OneCpu(StartStopStep):
             self.pin.leave()
 
     terminate = stop
+
+    def _folder(self, app: Any) -> Path:
+        """Give where those lock their CPUs that are at work together.
+
+        Where pings go on to their posts, workers of posts alone are not: they must take no CPU from those of pings.
+        """
+        apart = app.posts_at_once and PING not in app.amqp.queues.consume_from
+        folder: Path = app.settings.data / affinity.FOLDER / (POST if apart else PING)
+        return folder
 
     def info(self, _worker: Any) -> dict[str, Any]:
         """Give what `celery inspect stats` and Flower show."""

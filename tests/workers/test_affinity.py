@@ -187,9 +187,20 @@ class Hub:
         self.each_s.append(seconds)
 
 
-def worker(tmp_path: Path, pool: object, *, one_cpu: bool) -> SimpleNamespace:
-    settings = SimpleNamespace(data=tmp_path, one_cpu=one_cpu)
-    return SimpleNamespace(pool=pool, app=SimpleNamespace(settings=settings))
+def worker(
+    tmp_path: Path,
+    pool: object,
+    *,
+    one_cpu: bool = True,
+    queues: tuple[str, ...] = ("ping", "post"),
+    at_once: bool = True,
+) -> SimpleNamespace:
+    app = SimpleNamespace(
+        settings=SimpleNamespace(data=tmp_path, one_cpu=one_cpu),
+        amqp=SimpleNamespace(queues=SimpleNamespace(consume_from=queues)),
+        posts_at_once=at_once,
+    )
+    return SimpleNamespace(pool=pool, app=app)
 
 
 def test_a_worker_of_threads_is_pinned_until_it_stops(tmp_path, monkeypatch):
@@ -207,6 +218,25 @@ def test_a_worker_of_threads_is_pinned_until_it_stops(tmp_path, monkeypatch):
     step.stop(its)
     assert bound[2:] == [[4, 7]]
     assert step.info(its) == {"cpu": None}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_workers_that_are_at_work_together_take_different_cpus(tmp_path, monkeypatch, at_once):
+    """Where pings go on to their posts, one of posts alone takes no CPU from those of pings."""
+    monkeypatch.setattr(affinity, "bind", lambda _: None)
+    monkeypatch.setattr(affinity, "choices", lambda: [0, 1])
+
+    def cpu(*queues: str) -> int:
+        its = worker(tmp_path, TaskPool(1), queues=queues, at_once=at_once)
+        step = OneCpu(its)
+        step.register_with_event_loop(its, Hub())
+        return step.info(its)["cpu"]
+
+    posts, first = cpu("post"), cpu("ping", "upkeep")
+    if at_once:
+        assert {first, cpu("ping", "upkeep")} == {0, 1}
+    else:
+        assert {posts, first} == {0, 1}
 
 
 @pytest.mark.parametrize(
