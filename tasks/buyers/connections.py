@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import SSLError as WrappedSslError
 
 from tasks.buyers.flight import Flight, Source, resolved
+from tasks.buyers.head import Answer
 
 BROKEN: Final = "the connection broke before anything was sent"
 
@@ -29,7 +30,7 @@ class DeadlineConnection(HTTPConnection):
 
     def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]  # theirs is a class
         """Read an answer under the flight's deadline."""
-        return http.client.HTTPResponse(Source(sock, self.flight), **options)  # type: ignore[arg-type]  # it only asks for makefile
+        return Answer(Source(sock, self.flight), **options)  # type: ignore[arg-type]  # it only asks for makefile
 
     def connect(self) -> None:
         """Connect. What goes out meanwhile (TLS, a proxy's CONNECT) is not the request."""

@@ -1,0 +1,67 @@
+"""The head of an answer: a short way for the plain ones that buyers send, and http.client's own for any other.
+
+http.client reads a head line by line and has it parsed as an e-mail's, which costs more than sending the request does.
+One that has come whole, in lines that nothing but a name and a visible value stands in, is taken by one expression, and
+means what http.client would have made of it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from typing import Final, cast
+
+_PLAIN: Final = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9]{2}) ([!-~](?:[ -~]*[!-~])?)?\r\n((?:[\w-]+:[ \t]*[!-~](?:[ -~]*[!-~])?\r\n){1,50})\r\n",
+    re.ASCII,
+)
+_LINES: Final = re.compile(r"([^:]+):[ \t]*([^\r]+)\r\n")
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+# Of http.client they have no body, whatever their heads say; and of a body in parts it looks for the parts in the head.
+_BODILESS: Final = (204, 304)
+_IN_PARTS: Final = ("multipart/", "message/")
+
+
+class _Headers(http.client.HTTPMessage):
+    """Headers in which nothing is to be decoded."""
+
+    def items(self) -> list[tuple[str, str]]:
+        """Give names and values, as they came."""
+        return list(self.raw_items())
+
+
+class Answer(http.client.HTTPResponse):
+    """An answer as http.client reads it, a plain head at once."""
+
+    def begin(self) -> None:
+        """Read status and headers."""
+        begun = cast("object", self.headers)
+        if begun is not None or not self._took(self.fp.peek()):
+            super().begin()
+
+    def _took(self, come: bytes) -> bool:
+        """Take the head of what has come so far, if it is a plain one."""
+        found = _PLAIN.match(come)
+        if found is None or (status := int(found[1])) in _BODILESS:
+            return False
+        lines = _LINES.findall(found[3].decode())
+        said = {name.lower(): value for name, value in lines}
+        length = said.get("content-length")
+        if (
+            len(said) < len(lines)  # something is said twice
+            or not (length is None or _LENGTH.fullmatch(length))
+            or said.get("content-type", "").lower().startswith(_IN_PARTS)
+        ):
+            return False
+        self.fp.read(found.end())
+        self.headers = self.msg = headers = _Headers()
+        for name, value in lines:
+            headers.set_raw(name, value)
+        self.version, self.code, self.status = 11, status, status
+        self.reason = (found[2] or b"").decode()
+        self.chunked = said.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = None if self.chunked or length is None else int(length)
+        goes_on_for_ever = not self.chunked and self.length is None
+        self.will_close = goes_on_for_ever or "close" in said.get("connection", "").lower()
+        return True
