@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
@@ -104,8 +104,7 @@ def carry_on(connection: Connection, after: Unsettled, row: LeadRow, call: Call,
 
 
 def _claimed(row: LeadRow, call: Call, claimed: Any, note: str | None) -> LeadRow:
-    return replace(
-        row,
+    return row._replace(
         state=CLAIMED[call],
         epoch=claimed.epoch,
         changed_ms=claimed.changed_at,

@@ -65,7 +65,7 @@ def test_a_bid_and_the_claim_of_its_post_are_as_one_after_the_other(ledger: Ledg
     assert isinstance(in_turn, LeadRow)
     assert written(ledger, "L1") == written(ledger, "L2")
     now = standing(ledger, "L1")
-    assert at_once == replace(now, read_ms=at_once.read_ms, read_at=at_once.read_at)
+    assert at_once == now._replace(read_ms=at_once.read_ms, read_at=at_once.read_at)
     assert (at_once.state, at_once.epoch, at_once.token) == (in_turn.state, in_turn.epoch, in_turn.token)
 
 
@@ -74,7 +74,7 @@ def test_a_bid_that_is_carried_on_is_the_one_that_is_written_down(ledger: Ledger
     after, carried = bid_for(ledger, "L1", replace(BID, token=token))
     assert ledger.settle(after.claimed, after.exchange, after.step)
     its_times = {name: getattr(carried, name) for name in ("read_ms", "read_at", "changed_ms", "due_ms")}
-    assert carried == replace(standing(ledger, "L1"), **its_times)
+    assert carried == standing(ledger, "L1")._replace(**its_times)
 
 
 def test_where_another_copy_was_first_the_bid_is_a_stale_attempt(ledger: Ledger):

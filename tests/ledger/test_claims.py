@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -107,7 +106,7 @@ def test_a_ping_that_a_dead_worker_left_is_claimed_anew_and_the_old_one_writes_n
 def test_a_claim_gives_the_lead_as_it_stands_then(ledger: Ledger, call: Call):
     row = bring(ledger, State.BID) if call is Call.POST else take_in(ledger, call=call)
     mine, now = claimed(ledger, row, call), standing(ledger)
-    assert mine == replace(now, read_ms=mine.read_ms, read_at=mine.read_at)
+    assert mine == now._replace(read_ms=mine.read_ms, read_at=mine.read_at)
 
 
 def test_an_old_row_claims_nothing(ledger: Ledger):

@@ -268,6 +268,6 @@ def test_a_moved_lead_is_not_postponed(ledger: Ledger):
 def test_what_nobody_knows_cannot_be_read_moved_or_claimed(ledger: Ledger):
     assert ledger.lead("nobody") is None
     row = take_in(ledger)
-    stranger = LeadRow(**{name: getattr(row, name) for name in LeadRow.__slots__} | {"lead_id": "nobody"})
+    stranger = row._replace(lead_id="nobody")
     assert ledger.claim(stranger, Call.PING, 1000) is None
     assert not ledger.move(stranger, end(stranger, at=datetime.now(UTC)))
