@@ -51,6 +51,7 @@ class Step(Task):
                 self.end_chain()
             case GoOn() as following:
                 hand.over = following.over if carries else None
+                self.go_on()
         return words(following)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
@@ -61,6 +62,12 @@ class Step(Task):
             if not self.app.publish(link):
                 return super().apply_async(link.args, kwargs, **options)
         return self.AsyncResult(link.options["task_id"])
+
+    def go_on(self) -> None:
+        """Take over the next link, if this thread goes on with it: else Celery publishes it when the task has ended."""
+        running = self.request
+        if hand.by is not None and (link := Link.after(running, self.app.tasks)) and hand.takes(link):
+            running.chain = None
 
     def settle(self) -> None:
         """Write what this thread was to hand over, and does not."""

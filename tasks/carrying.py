@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from celery.worker import state as worker
@@ -38,23 +39,40 @@ class Link:
         named = options if "task_id" in options else {"task_id": str(uuid.uuid4()), **options}
         return cls(task, tuple(args or ()), kwargs or {}, named)
 
+    @classmethod
+    def after(cls, running: Any, tasks: Mapping[str, Any]) -> Link | None:
+        """Give the link that follows a running task (its request) in its chain, as Celery would publish it.
+
+        None: there is none, or it is not as `tasks.sell` has it, and Celery sees to it.
+        """
+        match running.chain:
+            case [
+                *later,
+                {
+                    "task": str(name),
+                    "args": [*args],
+                    "kwargs": dict(kwargs),
+                    "options": {"task_id": str()} as options,
+                    "immutable": True,
+                },
+            ] if name in tasks:
+                own = {"chain": later, "parent_id": running.id, "root_id": running.root_id or running.id}
+                return cls(tasks[name], tuple(args), kwargs, {**options, **own})
+        return None
+
     def message(self) -> Letter:
         """Give what the broker would have handed out."""
-        made = self.task.app.amqp.create_task_message(
-            self.options["task_id"],
-            self.task.name,
-            self.args,
-            self.kwargs,
-            root_id=self.options.get("root_id"),
-            parent_id=self.options.get("parent_id"),
-            chain=self.options.get("chain"),
-            argsrepr=repr(self.args),  # as Celery's own, which looks out for more than a lead's id
-            kwargsrepr=repr(self.kwargs),
-            ignore_result=self.task.ignore_result,
-        )
-        queue: Queue = self.task.app.amqp.queues[self.task.app.conf.task_routes[self.task.name]["queue"]]
-        place = {"exchange": queue.exchange.name, "routing_key": queue.routing_key, "redelivered": False}
-        return Letter(made.headers, made.body, made.properties, place)
+        form, own = _form(self.task), self.options["task_id"]
+        headers = {
+            **form.headers,
+            "id": own,
+            "root_id": self.options.get("root_id") or own,
+            "parent_id": self.options.get("parent_id"),
+            "argsrepr": repr(self.args),  # as Celery's own, which looks out for more than a lead's id
+            "kwargsrepr": repr(self.kwargs),
+        }
+        body = (self.args, self.kwargs, {**form.body[2], "chain": self.options.get("chain")})
+        return Letter(headers, body, {**form.properties, "correlation_id": own}, form.delivery_info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,15 @@ class Letter:
     body: tuple[Any, ...]
     properties: dict[str, Any]
     delivery_info: dict[str, Any]
+
+
+@cache
+def _form(task: Any) -> Letter:
+    """Give Celery's message for nobody: for a lead, only ids, arguments and what follows differ."""
+    made = task.app.amqp.create_task_message("", task.name, (), {}, ignore_result=task.ignore_result)
+    queue: Queue = task.app.amqp.queues[task.app.conf.task_routes[task.name]["queue"]]
+    place = {"exchange": queue.exchange.name, "routing_key": queue.routing_key, "redelivered": False}
+    return Letter(made.headers, made.body, made.properties, place)
 
 
 def is_leaving() -> bool:

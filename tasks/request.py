@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
@@ -44,11 +43,14 @@ class Request(CelerysRequest):
         self._link = hand.let_go()
         self._succeed(outcome, **options)
         if self._link is not None:
-            # In reverse: what the post did not take over is written, and then the message is acknowledged.
-            with ExitStack() as last:
-                last.callback(super().acknowledge)
-                last.callback(self.task.settle)
+            try:
                 self._follow(self._link)
+            finally:
+                # What the post did not take over is written, and then the message is acknowledged.
+                try:
+                    self.task.settle()
+                finally:
+                    super().acknowledge()
 
     def acknowledge(self) -> None:
         """Acknowledge the message; while another task is run by it, it is still needed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_bid_is_written_where_its_post_may_not_begin(services: Services, answe
 
 def test_a_bid_is_written_where_the_deadline_has_passed_meanwhile(services: Services):
     sure, over = carried(services)
-    late = replace(over.row, monotonic=lambda: over.row.read_at + 60)
+    late = over.row._replace(monotonic=lambda: over.row.read_at + 60)
     take(sure, Call.POST, "s-1", over=Handover(late, over.unsettled))
     assert state(sure, "s-1") is State.EXPIRED
     assert calls(sure) == ["ping"]
@@ -161,6 +162,36 @@ def test_a_thread_takes_the_next_link_and_nothing_else(monkeypatch: pytest.Monke
     assert link is not None
     assert (link.args, link.options["task_id"]) == (("s-1",), "t-1")
     assert not takes("post"), "one link a task"
+
+
+POST_LINK = {"task": "post", "args": ["s-1"], "kwargs": {}, "options": {"task_id": "t-1"}, "immutable": True}
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        None,
+        [],
+        "post",
+        [POST_LINK | {"immutable": False}],
+        [POST_LINK | {"task": "other"}],
+        [POST_LINK | {"options": {}}],
+        [POST_LINK | {"task": None}],
+        [POST_LINK | {"args": "s-1"}],
+        [POST_LINK | {"kwargs": None}],
+        [{}],
+        [None],
+    ],
+)
+def test_a_link_that_is_not_as_ours_is_left_to_celery(chain: Any):
+    assert Link.after(SimpleNamespace(chain=chain, id="p-1", root_id=None), {"post": Task("post")}) is None
+
+
+def test_the_next_link_of_a_chain_is_the_last_of_its_list():
+    link = Link.after(SimpleNamespace(chain=["later", POST_LINK], id="p-1", root_id=None), {"post": Task("post")})
+    assert link is not None
+    assert (link.task.name, link.args, link.kwargs) == ("post", ("s-1",), {})
+    assert link.options == {"task_id": "t-1", "chain": ["later"], "parent_id": "p-1", "root_id": "p-1"}
 
 
 def test_each_thread_has_a_hand_of_its_own():

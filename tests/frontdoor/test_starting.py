@@ -1,4 +1,7 @@
-"""What starts a lead is Celery's own message, but for the ids: whatever Celery changes in it, we have changed, too."""
+"""What starts a lead, and what goes on with it, is Celery's own message, but for the ids.
+
+Whatever Celery changes in it, we have changed, too.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,48 @@ from tasks.core.protocol import Call
 
 PROGRAM = """
 import json, sys
+from types import SimpleNamespace
+from celery import signature
 from workers.celery import app
 from workers.starting import _form
-from tasks.carrying import ANYBODY, hand
+from tasks.carrying import ANYBODY, Link, hand
 from tasks.core.protocol import Call
 from tasks.sell import sale_of
 
 call = Call(sys.argv[1])
+def caught(publish):
+    hand.open(ANYBODY)
+    publish()
+    return hand.let_go()
+
+def by_celery(link):
+    o = link.options
+    made = app.amqp.create_task_message(
+        o["task_id"], link.task.name, link.args, link.kwargs, root_id=o.get("root_id"), parent_id=o.get("parent_id"),
+        chain=o.get("chain"), argsrepr=repr(link.args), kwargsrepr=repr(link.kwargs), ignore_result=True,
+    )
+    queue = app.amqp.queues[app.conf.task_routes[link.task.name]["queue"]]
+    place = {"exchange": queue.exchange.name, "routing_key": queue.routing_key, "redelivered": False}
+    return made.body, made.headers, made.properties, place
+
+def by_us(link):
+    made = link.message()
+    return made.body, made.headers, made.properties, made.delivery_info
+
 ours = [_form(call).letter(lead) for lead in ("x-1", "y:2")]
-hand.open(ANYBODY)
-sale_of("x-1", call).apply_async()
-made = hand.let_go().message()
+link = caught(lambda: sale_of("x-1", call).apply_async())
+running = SimpleNamespace(id="p-1", root_id="r-1", chain=link.options.get("chain"))
+after, theirs = Link.after(running, app.tasks), None
+if running.chain:
+    *later, last = running.chain
+    ids = {"parent_id": running.id, "root_id": running.root_id}
+    theirs = caught(lambda: signature(last, app=app).apply_async((7,), chain=later, priority=None, **ids))
 print(json.dumps({
     "ours": [[json.loads(o.message.body), dict(o.message.properties), o.exchange, o.routing_key] for o in ours],
-    "celery": [made.body, made.headers, made.properties, made.delivery_info],
+    "celery": by_celery(link),
+    "link": by_us(link),
+    "after": after and by_us(after),
+    "after by celery": theirs and by_celery(theirs),
 }, default=str))
 """
 
@@ -72,6 +103,15 @@ def test_the_headers_are_celery_s_without_those_that_say_nothing(told: dict[str,
 def test_it_goes_where_celery_sends_it(told: dict[str, list]):
     place = told["celery"][3]
     assert told["ours"][0][2:] == [place["exchange"], place["routing_key"]]
+
+
+def test_a_link_is_celery_s_message(told: dict[str, list]):
+    assert told["link"] == told["celery"]
+
+
+def test_the_next_link_is_the_one_that_celery_would_publish(told: dict[str, list]):
+    assert told["after"] == told["after by celery"]
+    assert (told["after"] is None) == (not told["celery"][0][2]["chain"])
 
 
 def test_each_lead_has_its_own_ids_and_nothing_of_another_s(told: dict[str, list]):
