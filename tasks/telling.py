@@ -66,17 +66,18 @@ class AmqpTeller:
         """See `Teller.tell`."""
         ways = {replayed} | {replayed or reply.replayed for reply in replies}
         bodies = {again: _encode(aged(outcome, now, replayed=again)).encode() for again in ways}
-        letters = [_letter(bodies[replayed], outcome, EXCHANGE, f"outcome.{outcome['status']}")]
-        letters += [
+        # Whoever waits with a caller on the line is told first.
+        letters = [
             _letter(bodies[replayed or reply.replayed], outcome, "", reply.address, reply.correlation_id)
             for reply in replies
             if reply.medium == "queue"  # what came by a list had another broker
         ]
+        letters.append(_letter(bodies[replayed], outcome, EXCHANGE, f"outcome.{outcome['status']}"))
         with self._broker.watch(why_broker_away):
-            taken = self._publisher.publish(letters)
-        if not taken[0]:
+            *by_addresses, by_exchange = self._publisher.publish(letters)
+        if not by_exchange:
             raise ExchangeRefuses("a queue that is bound to `outcomes` is full")
-        if not all(taken):
+        if not all(by_addresses):
             raise AddressRefuses("reply_to is a full queue")
 
     def close(self) -> None:
