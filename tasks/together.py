@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from os import getpid
 from typing import Any, Final, Generic, TypeVar, cast
 
 # How long what nobody waits for waits for company, and how long the thread that sees to it outlives the last of it.
@@ -72,6 +73,7 @@ class Together(Generic[T, R]):
         self._later: list[Turn[T, R]] = []
         self._later_since = 0.0
         self._last: threading.Thread | None = None
+        self._last_of = 0  # the process whose thread that is
         self._news = threading.Event()  # for the last thread, which waits where nothing is left
         self._busy = False  # somebody is at it, or is called to; while nobody is, nobody waits
 
@@ -92,11 +94,13 @@ class Together(Generic[T, R]):
         with self._door:
             if not self._later:
                 self._later_since = time.monotonic()
-                self._news.set()
+                if not self._news.is_set():
+                    self._news.set()
             self._later.append(Turn(item))
-            if self._last is None or not self._last.is_alive():  # a process that was forked has none of our threads
-                self._last = threading.Thread(target=self._see_to_the_last, name="later", daemon=True)
-                self._last.start()
+            if self._last is None or self._last_of != getpid():  # a process that was forked has none of our threads
+                last = threading.Thread(target=self._see_to_the_last, name="later", daemon=True)
+                last.start()
+                self._last, self._last_of = last, getpid()
 
     def flush(self) -> None:
         """Have all done that nobody waits for."""
