@@ -6,12 +6,14 @@ import http.client
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
+from queue import Empty, Full
 from typing import Any, Final, cast
 
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import SSLError as WrappedSslError
 
@@ -56,6 +58,34 @@ class DeadlineConnection(HTTPConnection):
             self._outgoing = None
         if self.sock is None:
             self.connect()
+        self._let_go(outgoing)
+
+    def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        """Send a request on a connection that stands, and give the answer: what urllib3 does, for requests of ours.
+
+        Its headers say how long the body is, and which encodings are taken.
+        """
+        outgoing: list[bytes] = []
+        self._outgoing = outgoing
+        try:
+            self.putrequest(method, url, skip_accept_encoding=True)
+            for name, value in headers.items():
+                self.putheader(name, value)
+            self.endheaders(body)
+        finally:
+            self._outgoing = None
+        # Who closes may have answered before.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._let_go(outgoing)
+        return self.getresponse()
+
+    def getresponse(self) -> Answer:  # type: ignore[override]  # see `Answer`
+        """Give the answer as http.client reads it: what urllib3 wraps around it, nobody looks at."""
+        answer = cast("Answer", http.client.HTTPConnection.getresponse(self))
+        answer.connection = self
+        return answer
+
+    def _let_go(self, outgoing: list[bytes]) -> None:
         self.flight.remaining_s()  # raises: too late to begin
         self.flight.sent = True
         self.send(b"".join(outgoing))
@@ -127,11 +157,68 @@ class Left(Timeout):
         return 0.0
 
 
+class _Shelf:
+    """Where a thread's idle connections lie: urllib3's queue without its locks, since nobody else takes from it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lying: list[Any] = []
+
+    def get(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002 - urllib3's form of it
+        """Take what was put last.
+
+        Raises:
+            Empty: nothing is there, nor will be.
+        """
+        try:
+            return self._lying.pop()
+        except IndexError:
+            raise Empty from None
+
+    def put(self, connection: Any, *, block: bool = True) -> None:  # noqa: ARG002 - urllib3's form of it
+        """Put one there, or None where none was made yet.
+
+        Raises:
+            Full: there is no room, nor will be.
+        """
+        if len(self._lying) >= self._size:
+            raise Full
+        self._lying.append(connection)
+
+    def qsize(self) -> int:
+        """Tell how many lie there."""
+        return len(self._lying)
+
+
 class DeadlinePool(HTTPConnectionPool):
     """One thread's connections to one host."""
 
-    ConnectionCls = DeadlineConnection
+    ConnectionCls: Any = DeadlineConnection  # whose answer is not urllib3's
+    QueueCls: Any = _Shelf
     flight: Flight
+
+    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> Any:  # type: ignore[override]  # see `Answer`
+        """Give the answer to a request: over the connection that stands, else as urllib3 makes one.
+
+        To connect, with TLS and through proxies, is urllib3's to do, and so is what a proxy is told.
+        """
+        connection = self._that_stands() if self.proxy is None else None
+        if connection is None:
+            return super().urlopen(method, url, body, headers, **options)
+        try:
+            return connection.exchange(method, url, body, headers)
+        except BaseException:
+            connection.close()
+            raise
+
+    def done_with(self, answer: Answer, *, whole: bool) -> None:
+        """Keep an answer's connection for the next call; one whose answer was not heard out is opened anew."""
+        connection = answer.part()
+        if not whole:
+            answer.close()
+            connection.close()
+        connection.idle_since = self.flight.now()
+        self._put_conn(connection)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)  # without one that the other side has closed meanwhile
@@ -140,16 +227,31 @@ class DeadlinePool(HTTPConnectionPool):
         connection.flight = self.flight
         return connection
 
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.idle_since = self.flight.now()
-        super()._put_conn(conn)
+    def _that_stands(self) -> DeadlineConnection | None:
+        """Take the idle connection, if it is open; None: there is none, and urllib3 sees to it."""
+        shelf = self.pool
+        if shelf is None:
+            return None
+        try:
+            connection: DeadlineConnection | None = shelf.get(block=False)
+        except Empty:
+            return None
+        if connection is None or connection.is_closed:
+            shelf.put(connection, block=False)
+            return None
+        # One that the other side has closed meanwhile has something to be read: the end.
+        if not self.flight.may_use(connection.idle_since) or not connection.is_connected:
+            connection.close()
+            shelf.put(connection, block=False)
+            return None
+        connection.flight = self.flight
+        return connection
 
 
 class DeadlineTlsPool(DeadlinePool, HTTPSConnectionPool):
     """The same over TLS."""
 
-    ConnectionCls = DeadlineTlsConnection
+    ConnectionCls: Any = DeadlineTlsConnection
 
 
 _POOLS: Final = {"http": DeadlinePool, "https": DeadlineTlsPool}
@@ -163,8 +265,9 @@ class DeadlineAdapter(HTTPAdapter):
         self._chosen: dict[str, Any] = {}
         self._paths: dict[str, str] = {}
         self.flight: Flight | None = None
+        self._pool: Any = None  # the flight's
 
-    def call(self, request: PreparedRequest, flight: Flight, environment: Mapping[str, Any]) -> BaseHTTPResponse:
+    def call(self, request: PreparedRequest, flight: Flight, environment: Mapping[str, Any]) -> Answer:
         """Send a request within what remains of its flight; `environment`: what the session knows of its URL.
 
         Raises:
@@ -172,7 +275,11 @@ class DeadlineAdapter(HTTPAdapter):
         """
         self.flight = flight
         timeout: Any = Left(flight.remaining_s())  # which it takes, though its types do not say so
-        return cast("BaseHTTPResponse", self.send(request, timeout=timeout, **environment))  # `build_response`
+        return cast("Answer", self.send(request, timeout=timeout, **environment))  # `build_response`
+
+    def done_with(self, answer: Answer, *, whole: bool) -> None:
+        """Take back what `call` gave; `whole`: it was heard out."""
+        self._pool.done_with(answer, whole=whole)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Let the pool manager make our pools."""
@@ -199,6 +306,7 @@ class DeadlineAdapter(HTTPAdapter):
         if pool is None:
             pool = self._chosen[url] = super().get_connection_with_tls_context(request, *args, **options)
         pool.flight = self.flight
+        self._pool = pool
         return pool
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
@@ -210,7 +318,7 @@ class DeadlineAdapter(HTTPAdapter):
         return path
 
     def build_response(self, _request: PreparedRequest, resp: Any) -> Any:
-        """Give an answer as urllib3 has it. What requests wraps around it (cookies, history, hooks) nobody looks at."""
+        """Give an answer as it is. What requests wraps around it (cookies, history, hooks) nobody looks at."""
         return resp
 
     def close(self) -> None:

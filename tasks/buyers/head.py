@@ -1,4 +1,4 @@
-"""The head of an answer: a short way for the plain ones that buyers send, and http.client's own for any other.
+"""An answer, and its head: a short way for the plain ones that buyers send, and http.client's own for any other.
 
 http.client reads a head line by line and has it parsed as an e-mail's, which costs more than sending the request does.
 One that has come whole, in lines that nothing but a name and a visible value stands in, is taken by one expression, and
@@ -9,35 +9,52 @@ from __future__ import annotations
 
 import http.client
 import re
-from typing import Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 _PLAIN: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2}) ([!-~](?:[ -~]*[!-~])?)?\r\n((?:[\w-]+:[ \t]*[!-~](?:[ -~]*[!-~])?\r\n){1,50})\r\n",
     re.ASCII,
 )
 _LINES: Final = re.compile(r"([^:]+):[ \t]*([^\r]+)\r\n")
+_FOLDED: Final = re.compile(r"[\r\n]+[ \t]*")
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 # Of http.client they have no body, whatever their heads say; and of a body in parts it looks for the parts in the head.
 _BODILESS: Final = (204, 304)
 _IN_PARTS: Final = ("multipart/", "message/")
 
 
-class _Headers(http.client.HTTPMessage):
-    """Headers in which nothing is to be decoded."""
-
-    def items(self) -> list[tuple[str, str]]:
-        """Give names and values, as they came."""
-        return list(self.raw_items())
-
-
 class Answer(http.client.HTTPResponse):
-    """An answer as http.client reads it, a plain head at once."""
+    """An answer as http.client reads it, a plain head at once.
+
+    `said` are its headers by their names in small letters; what is said more than once is joined by commas.
+    `connection` is the one that it comes by.
+    """
+
+    said: Mapping[str, str]
+    connection: Any = None
+    # What urllib3 notes of an answer, and asks for its debug log.
+    _connection: Any = None
+    _pool: Any = None
+    retries: Any = None
+    version_string = "HTTP/1"
+    length_remaining = None
+
+    def part(self) -> Any:
+        """Give its connection, and know it no more: knowing each other, both would outlive their thread."""
+        connection, self.connection = self.connection, None
+        self._connection = self._pool = None
+        return connection
 
     def begin(self) -> None:
         """Read status and headers."""
         begun = cast("object", self.headers)
         if begun is not None or not self._took(self.fp.peek()):
             super().begin()
+            said: dict[str, list[str]] = {}
+            for name, value in self.headers.items():
+                said.setdefault(name.lower(), []).append(_FOLDED.sub(" ", value))
+            self.said = {name: ", ".join(values) for name, values in said.items()}
 
     def _took(self, come: bytes) -> bool:
         """Take the head of what has come so far, if it is a plain one."""
@@ -54,7 +71,8 @@ class Answer(http.client.HTTPResponse):
         ):
             return False
         self.fp.read(found.end())
-        self.headers = self.msg = headers = _Headers()
+        self.said = said
+        self.headers = self.msg = headers = http.client.HTTPMessage()
         for name, value in lines:
             headers.set_raw(name, value)
         self.version, self.code, self.status = 11, status, status

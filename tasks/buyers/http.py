@@ -23,7 +23,6 @@ from weakref import WeakSet
 
 from requests import PreparedRequest, Request, Session
 from requests.exceptions import RequestException
-from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from tasks.buyers.answers import Facts, dialled, read_facts
@@ -202,15 +201,14 @@ class HttpBuyer:
     def _fly(self, request: PreparedRequest, flight: Flight, heard: Heard) -> Unanswered | None:
         """Send a request and hear the answer out. What went wrong is returned."""
         line = self._line()
-        response: BaseHTTPResponse | None = None
         try:
-            response = line.adapter.call(request, flight, line.environment(str(request.url)))
-            heard.listen(response)
+            answer = line.adapter.call(request, flight, line.environment(str(request.url)))
+            try:
+                heard.listen(answer)
+            finally:
+                line.adapter.done_with(answer, whole=heard.whole)
         except _FAULTS as fault:
             return Unanswered(flight.trouble or _phrase(fault, flight), never_sent=not flight.sent)
-        finally:
-            if response is not None and not heard.whole:
-                response.close()
         return None
 
     def _line(self) -> _Line:
@@ -226,14 +224,14 @@ class HttpBuyer:
         if isinstance(content := heard.content(), Unreadable):
             facts = content
         else:
-            self._listen(content, headers.get("Content-Type"))
-            facts = read_facts(content, headers.get("Content-Type"), self._mapping)
+            self._listen(content, headers.get("content-type"))
+            facts = read_facts(content, headers.get("content-type"), self._mapping)
         return interpret(
             call,
             facts,
             status,
             self._protocol,
-            retry_after_s=read_retry_after(headers.get("Retry-After"), self._now),
+            retry_after_s=read_retry_after(headers.get("retry-after"), self._now),
             telephone=offer.fields.get("telephone", ""),
             sent=sent,
             echoes=self._mapping.echoes,

@@ -205,6 +205,9 @@ def test_a_connection_reset_before_the_request_counts_as_sent(serve: Serve, clie
         (b'Content-Length: 60\r\n\r\n{"PhoneNumber":"8005550100"}', Unanswered("answer cut short")),
         (b'Transfer-Encoding: chunked\r\n\r\n1c\r\n{"PhoneNumber":"8005550100"}\r\n', Unanswered("answer cut short")),
         (b"Content-Length: 60\r\n\r\n", Unanswered("answer cut short")),
+        (b'Content-Length: 26, x\r\n\r\n{"PhoneNumber":"8005550100"}', Sale("8005550100")),
+        (b'Content-Length: 60, 60\r\n\r\n{"PhoneNumber":"8005550100"}', Unanswered("answer cut short")),
+        (b'Content-Length: 28, 28\r\n\r\n{"PhoneNumber":"8005550100"}', Sale("8005550100")),
         (b"Content-Le", Unreadable("an empty body")),
     ],
 )

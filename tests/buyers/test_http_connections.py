@@ -115,3 +115,18 @@ def test_after_close_a_call_opens_a_new_connection(serve: Serve, client: Client)
     buyer.close()
     ask(buyer, Call.PING)
     assert [request.connection for request in received] == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["form", "json", "get"])
+@pytest.mark.parametrize("path", ["/ping", "", "/a/../b%2fc/%7ed/é ü;x=1?q=%zz&r=a b", "//x"])
+def test_a_connection_that_stands_is_sent_what_urllib3_sends_on_a_new_one(
+    serve: Serve, client: Client, method: str, path: str
+) -> None:
+    """The library's way for the first call, ours for the second: a buyer cannot tell them apart."""
+    play, received = answering(BID)
+    buyer = client(f"{serve(play).url.replace('http://', 'http://user:pass@')}{path}", method=method)
+    for _ in range(2):
+        assert isinstance(ask(buyer, Call.PING), Bid)
+    first, second = received
+    assert first == second
+    assert list(first.headers) == list(second.headers)
