@@ -19,6 +19,7 @@ from urllib3.exceptions import SSLError as WrappedSslError
 
 from tasks.buyers.flight import Flight, Source, resolved
 from tasks.buyers.head import Answer
+from tasks.buyers.heads import Heads
 
 BROKEN: Final = "the connection broke before anything was sent"
 
@@ -60,24 +61,41 @@ class DeadlineConnection(HTTPConnection):
             self.connect()
         self._let_go(outgoing)
 
-    def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def exchange(self, heads: Heads, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         """Send a request on a connection that stands, and give the answer: what urllib3 does, for requests of ours.
 
-        Its headers say how long the body is, and which encodings are taken.
+        Their headers say which encodings are taken, and last how long the body is.
         """
-        outgoing: list[bytes] = []
-        self._outgoing = outgoing
-        try:
-            self.putrequest(method, url, skip_accept_encoding=True)
-            for name, value in headers.items():
-                self.putheader(name, value)
-            self.endheaders(body)
-        finally:
-            self._outgoing = None
+        query = self.flight.query
+        head = heads.of(method, url, query, headers, body)
+        if head is None:
+            head = self._written(method, url, headers)
+            heads.learn(head, method, url, query, headers, body)
         # Who closes may have answered before.
         with suppress(BrokenPipeError, ConnectionResetError):
-            self._let_go(outgoing)
-        return self.getresponse()
+            self._let_go([head] if body is None else [head, body])
+        answer = Answer(Source(self.sock, self.flight), method=method)  # type: ignore[arg-type]  # it only asks for makefile
+        try:
+            answer.begin()
+        except BaseException:
+            answer.close()
+            raise
+        if answer.will_close:
+            self.close()
+        answer.connection = self
+        return answer
+
+    def _written(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
+        """Give a request's head as http.client writes it."""
+        writer = http.client.HTTPConnection(self.host, self.port)
+        writer.default_port = self.default_port  # which no head names
+        written: list[bytes] = []
+        writer.send = written.append  # type: ignore[method-assign,assignment]  # it is to send nothing
+        writer.putrequest(method, url + self.flight.query, skip_accept_encoding=True)
+        for name, value in headers.items():
+            writer.putheader(name, value)
+        writer.endheaders()
+        return b"".join(written)
 
     def getresponse(self) -> Answer:  # type: ignore[override]  # see `Answer`
         """Give the answer as http.client reads it: what urllib3 wraps around it, nobody looks at."""
@@ -197,6 +215,10 @@ class DeadlinePool(HTTPConnectionPool):
     QueueCls: Any = _Shelf
     flight: Flight
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._heads = Heads()
+
     def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> Any:  # type: ignore[override]  # see `Answer`
         """Give the answer to a request: over the connection that stands, else as urllib3 makes one.
 
@@ -206,7 +228,7 @@ class DeadlinePool(HTTPConnectionPool):
         if connection is None:
             return super().urlopen(method, url, body, headers, **options)
         try:
-            return connection.exchange(method, url, body, headers)
+            return connection.exchange(self._heads, method, url, body, headers)
         except BaseException:
             connection.close()
             raise
