@@ -26,12 +26,12 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from tasks.buyers.answers import Facts, dialled, read_facts
-from tasks.buyers.connections import DeadlineAdapter
 from tasks.buyers.flight import Flight
 from tasks.buyers.hearing import Heard
 from tasks.buyers.letsmakealead.wire import Sender, SendPrice, interpret, read_retry_after, request_fields
 from tasks.buyers.mapping import AnswerMapping
 from tasks.buyers.masking import Masker
+from tasks.buyers.pools import DeadlineAdapter
 from tasks.buyers.port import Exchange, Offer
 from tasks.core.bid import Bid
 from tasks.core.outcome import REASON_LENGTH
