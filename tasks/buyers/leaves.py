@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element, ParseError
 
@@ -61,8 +60,7 @@ class NoLeavesError(ValueError):
     """The body is of no format that we read; the text says why, and holds none of the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A value under its canonical names from the root. Lists add no name. `kind` is JSON's; elsewhere all is text."""
 
     path: Path
@@ -100,7 +98,7 @@ def read_leaves(body: bytes, content_type: str | None, mapping: AnswerMapping) -
     if not text:
         raise NoLeavesError("an empty body")
     if text[0] in "{[":
-        found = list(_of_json(_json(text), (), mapping))
+        found = _of_json(_json(text), (), mapping, [])
     elif text[0] == "<":
         found = list(_of_xml(_xml(text), (), mapping))
     else:
@@ -136,22 +134,25 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def _of_json(value: Any, path: Path, mapping: AnswerMapping, depth: int = 0) -> Iterator[Leaf]:
+def _of_json(value: Any, path: Path, mapping: AnswerMapping, found: list[Leaf], depth: int = 0) -> list[Leaf]:
+    """Add a value's leaves to those that were found."""
     if depth > DEEPEST:
         raise NoLeavesError("nested too deeply")
     if isinstance(value, _Object):
-        for name, inner in value:
-            yield from _of_json(inner, (*path, canonical(_whole(name))), mapping, depth + 1)
-        yield from _pair([(canonical(name), text) for name, text in value if isinstance(text, str)], path, mapping)
+        named = [(canonical(_whole(name)), inner) for name, inner in value]
+        for name, inner in named:
+            _of_json(inner, (*path, name), mapping, found, depth + 1)
+        found += _pair([(name, text) for name, text in named if isinstance(text, str)], path, mapping)
     elif isinstance(value, list):
         for inner in value:
-            yield from _of_json(inner, path, mapping, depth + 1)
+            _of_json(inner, path, mapping, found, depth + 1)
     elif isinstance(value, bool):
-        yield Leaf(path, "true" if value else "false", "truth")
+        found.append(Leaf(path, "true" if value else "false", "truth"))
     elif isinstance(value, _Number):
-        yield Leaf(path, str(value), "number")
+        found.append(Leaf(path, str(value), "number"))
     elif value is not None:
-        yield Leaf(path, _whole(value).strip())
+        found.append(Leaf(path, _whole(value).strip()))
+    return found
 
 
 def _whole(text: str) -> str:
@@ -201,13 +202,13 @@ def _local(name: str) -> str:
     return canonical(name.rpartition("}")[2])
 
 
-def _pair(members: list[tuple[str, str]], path: Path, mapping: AnswerMapping) -> Iterator[Leaf]:
+def _pair(members: list[tuple[str, str]], path: Path, mapping: AnswerMapping) -> list[Leaf]:
     """Read a fact that stands as a name and a value side by side, such as ``<item name="price" value="9.50"/>``."""
     names = [text for name, text in members if name in mapping.pair_names and text]
+    if len(names) != 1 or len(names[0]) > LONGEST_NAME:
+        return []
     values = {text for name, text in members if name in mapping.pair_values and text.strip()}
-    if len(names) == 1 and values and len(names[0]) <= LONGEST_NAME:
-        for value in sorted(values):
-            yield Leaf((*path, canonical(names[0])), value.strip())
+    return [Leaf((*path, canonical(names[0])), value.strip()) for value in sorted(values)]
 
 
 def _of_lines(text: str) -> Iterator[Leaf]:
