@@ -24,7 +24,7 @@ def tell_outcome(services: Services, lead_id: str, outcome: Outcome, untold: Unt
 
     `untold`: who waits for it, where that was read with it.
     """
-    log_outcome(outcome.message())
+    log_outcome(untold.outcome if untold is not None else outcome.message())
     # Before it is told, which may take long: whoever tells it in our place must not write the line again.
     services.ledger.mark_logged_soon(lead_id)
     services.measures.ended(outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,10 +16,15 @@ from tasks.ledger.schema import leads, replies
 
 def untold_of(connection: Connection, lead_id: str) -> Untold | None:
     """Give one lead's outcome with the addresses that still wait for it; None before its end."""
-    row = statements.OUTCOME.one(connection, {"its_id": lead_id})
-    if row is None:
+    rows = statements.OUTCOME.rows(connection, {"its_id": lead_id})
+    if not rows:
         return None
-    return _untold(row, statements.WAITING_REPLIES.rows(connection, {"its_id": lead_id}))
+    waiting = [
+        Reply(r.reply_medium, r.reply_address, r.reply_correlation_id, bool(r.reply_replayed), r.reply_id)
+        for r in rows
+        if r.reply_id is not None
+    ]
+    return _untold(rows[0], waiting)
 
 
 def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Untold]:
@@ -30,7 +35,7 @@ def untold(connection: Connection, *, older_than_ms: int, limit: int) -> list[Un
     rows = {row.lead_id: row for row in connection.execute(never.order_by(leads.c.ended_at).limit(limit))}
     rows |= {row.lead_id: row for row in connection.execute(asked.order_by(leads.c.ended_at).limit(limit))}
     waiting = _replies(connection, list(rows))
-    return [_untold(row, [reply for reply in waiting if reply.lead_id == row.lead_id]) for row in rows.values()]
+    return [_untold(row, [_reply(it) for it in waiting if it.lead_id == row.lead_id]) for row in rows.values()]
 
 
 def mark_told(connection: Connection, told: Untold) -> None:
@@ -56,12 +61,15 @@ def _replies(connection: Connection, lead_ids: Sequence[str]) -> list[Any]:
     return list(connection.execute(waiting.order_by(replies.c.id)))
 
 
-def _untold(row: Any, waiting: Iterable[Any]) -> Untold:
-    addresses = tuple(Reply(r.medium, r.address, r.correlation_id, bool(r.replayed), r.id) for r in waiting)
+def _reply(row: Any) -> Reply:
+    return Reply(row.medium, row.address, row.correlation_id, bool(row.replayed), row.id)
+
+
+def _untold(row: Any, waiting: Sequence[Reply]) -> Untold:
     return Untold(
         row.lead_id,
         json.loads(row.outcome),
-        addresses,
+        tuple(waiting),
         row.now,
         row.received_at,
         int(row.buyer_ms),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Text, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tasks.core.protocol import Call
@@ -44,13 +44,15 @@ UNTOLD = (
     .label("buyer_ms"),
     now_ms().label("now"),
 )
+_ADDRESS = (replies.c.id, replies.c.medium, replies.c.address, replies.c.correlation_id, replies.c.replayed)
+_WAITING = [column.label(f"reply_{column.key}") for column in _ADDRESS]
+# A row for each address that still waits; one without an address where none does.
 OUTCOME = Prepared(
-    select(*UNTOLD).where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None)),
-    answers=[column.key for column in UNTOLD],
-)
-WAITING_REPLIES = Prepared(
-    select(replies).where(replies.c.lead_id == bindparam("its_id"), replies.c.told_at.is_(None)).order_by(replies.c.id),
-    answers=[column.key for column in replies.c],
+    select(*UNTOLD, *_WAITING)
+    .join_from(leads, replies, and_(replies.c.lead_id == leads.c.lead_id, replies.c.told_at.is_(None)), isouter=True)
+    .where(leads.c.lead_id == bindparam("its_id"), leads.c.outcome.is_not(None))
+    .order_by(replies.c.id),
+    answers=[column.key for column in (*UNTOLD, *_WAITING)],
 )
 MARK_TOLD = Prepared(
     update(leads).where(leads.c.lead_id == bindparam("its_id")).values(told_at=now_ms(), logged_at=now_ms())
