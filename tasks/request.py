@@ -21,6 +21,8 @@ class Request(CelerysRequest):
     Celery's own would tell the error's text and a traceback that ends with it, and either may hold a caller.
     """
 
+    _body: Any
+    _content_type: str | None
     _cause: str | None = None
     _link: Link | None = None
     _succeed = CelerysRequest.on_success
@@ -31,6 +33,12 @@ class Request(CelerysRequest):
         if "on_success" in vars(cls):
             cls._succeed = cls.on_success
             del cls.on_success
+
+    def execute_using_pool(self, pool: Any, **options: Any) -> Any:
+        """Hand the task to a pool. Threads of this process need not decode its body, which has been read, once more."""
+        if self._content_type and pool.body_can_be_buffer:
+            self._body, self._content_type = self._payload, None
+        return super().execute_using_pool(pool, **options)
 
     def on_accepted(self, *arguments: Any) -> None:
         """Begin, in the thread that runs the task. A pool of processes comes here elsewhere, and carries nothing."""
@@ -103,6 +111,8 @@ class Request(CelerysRequest):
 
 class _ThisThread:
     """What stands in for a pool: it runs a task in the thread that asks."""
+
+    body_can_be_buffer = True
 
     def apply_async(self, target: Any, args: Any, **options: Any) -> None:
         apply_target(target, args, callback=options["callback"], accept_callback=options["accept_callback"])
