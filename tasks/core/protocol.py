@@ -67,6 +67,10 @@ class FieldRule:
     constant: str | None = None
     identity: bool = False
     secret: bool = False
+    required: bool = field(init=False)  # in any call
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "required", "required" in self.presence.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,14 +95,13 @@ def _buyer_fields(
 ) -> Iterator[tuple[str, str]]:
     for rule in protocol.lead_fields:
         value = given.get(rule.name, defaults.subid or None if rule.name == "subid" else None)
-        required = any(presence == "required" for presence in rule.presence.values())
         if value is None and rule.name not in given:
-            if required:
+            if rule.required:
                 faults.append(f"{rule.name}: required")
             continue
         try:
             text = _text(value, rule)
-            if required and not text:
+            if rule.required and not text:
                 raise _Fault("required")
             if text:
                 _check(text, rule)
@@ -158,6 +157,8 @@ def _integer(value: object) -> str:
 def _string(value: object, *, lines: bool = False) -> str:
     if not isinstance(value, str):
         raise _Fault("must be a string")
+    if value.isascii() and value.isprintable():  # as most are
+        return value
     for character in value:
         # Control characters, lone surrogates and the like: no reader after us agrees on them.
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") and not (lines and character in "\n\r\t"):

@@ -137,4 +137,6 @@ def _fits(name: str) -> bool:
 
 
 def _is_plain(name: str) -> bool:
+    if name.isascii() and name.isprintable():
+        return True
     return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
