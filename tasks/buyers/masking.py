@@ -158,7 +158,7 @@ def _last_digits(telephone: str) -> str:
 def _dialled(text: str, telephone: str) -> Iterator[Span]:
     """Find a telephone number whatever stands between its digits."""
     for run in _NUMBERS.finditer(text):
-        if run.end() - run.start() < len(telephone):
+        if run.end() - run.start() < len(telephone) or telephone not in "".join(filter(str.isdecimal, run[0])):
             continue
         places = [place for place in range(*run.span()) if text[place].isdecimal()]
         digits = "".join(text[place] for place in places)
