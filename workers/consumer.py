@@ -12,7 +12,9 @@ from celery.worker.consumer import Consumer as CelerysConsumer
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from tasks.away import BROKER_AWAY
+from tasks.base import Step
 from tasks.core.validation import LEAD_ID
+from tasks.tracing import tracer
 from workers import readahead
 
 log = structlog.stdlib.get_logger()
@@ -36,6 +38,13 @@ class Consumer(CelerysConsumer):
     Here such a message goes to `dead`, whole, and its content stays out of the log. With the broker away it is not
     acknowledged, and comes again.
     """
+
+    def update_strategies(self) -> None:
+        """Have steps run the short way (`tasks.tracing`)."""
+        super().update_strategies()
+        for task in self.app.tasks.values():
+            if isinstance(task, Step):
+                task.__trace__ = tracer(task, self.hostname)
 
     def create_task_handler(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
         """Give what takes a message. One with what Celery does not foresee (headers of a wrong type) is no task."""
