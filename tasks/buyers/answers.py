@@ -6,13 +6,13 @@ Nothing is guessed. A fact may stand under any of its names, and more than once,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from tasks.buyers.leaves import Leaf, NoLeavesError, Path, read_leaves
-from tasks.buyers.mapping import FACTS, AnswerMapping, word
+from tasks.buyers.leaves import Leaf, NoLeavesError, read_leaves
+from tasks.buyers.mapping import AnswerMapping, word
 from tasks.core.money import Money
 from tasks.core.reasons import Unreadable
 
@@ -90,26 +90,12 @@ def _gather(leaves: Iterable[Leaf], mapping: AnswerMapping) -> Found:
     by_path: Found = {}
     by_name: Found = {}
     for leaf in leaves:
-        for path in _places(leaf.path, mapping):
-            for fact in mapping.paths.get(path, ()):
-                by_path.setdefault(fact, []).append(leaf)
-            for fact in _named(path, mapping):
-                by_name.setdefault(fact, []).append(leaf)
-    return {fact: by_path.get(fact) or by_name.get(fact, []) for fact in FACTS}
-
-
-def _places(path: Path, mapping: AnswerMapping) -> Iterable[Path]:
-    """Give a leaf's own place, and its parent's where it is a mere ``value`` of it (``<price value="9.50"/>``)."""
-    yield path
-    if len(path) > 1 and path[-1] in mapping.pair_values:
-        yield path[:-1]
-
-
-def _named(path: Path, mapping: AnswerMapping) -> frozenset[str]:
-    facts = mapping.names.get(path[-1], frozenset()) if path else frozenset()
-    if "remark" in facts and any("reason" in mapping.names.get(name, ()) for name in path[:-1]):
-        return facts - {"remark"} | {"reason"}
-    return facts
+        under_a_path, under_a_name = mapping.facts_at(leaf.path)
+        for fact in under_a_path:
+            by_path.setdefault(fact, []).append(leaf)
+        for fact in under_a_name:
+            by_name.setdefault(fact, []).append(leaf)
+    return by_name | by_path
 
 
 def _facts(found: Found, mapping: AnswerMapping) -> Facts:
@@ -117,27 +103,27 @@ def _facts(found: Found, mapping: AnswerMapping) -> Facts:
     codes: set[int] = set()
     reasons: list[str] = []
     said: set[bool] = set()
-    words = _status(found["status"], mapping, said)
-    for leaf in found["code"]:
+    words = _status(found.get("status", ()), mapping, said)
+    for leaf in found.get("code", ()):
         _code(leaf.text, mapping, codes, reasons)
-    for leaf in found["reason"]:
+    for leaf in found.get("reason", ()):
         _reason(leaf.text, mapping, said, codes, reasons)
     return Facts(
         accepted=_one("status", said),
         status_words=words,
-        price=_price(found["price"], faults),
-        token=_token(found["token"], faults),
-        duration_s=_duration(found["duration"], faults),
-        phone_number=_phone_number(found["phone_number"], faults),
+        price=_price(found.get("price", ()), faults),
+        token=_token(found.get("token", ()), faults),
+        duration_s=_duration(found.get("duration", ()), faults),
+        phone_number=_phone_number(found.get("phone_number", ()), faults),
         code=_one("code", codes),
         reason=_joined(reasons),
-        remark=_joined(leaf.text for leaf in found["remark"] if leaf.kind != "truth"),
-        customid=_one("customid", {leaf.text for leaf in found["customid"]}),
+        remark=_joined([leaf.text for leaf in found.get("remark", ()) if leaf.kind != "truth"]),
+        customid=_one("customid", {leaf.text for leaf in found.get("customid", ())}),
         faults=frozenset(faults),
     )
 
 
-def _status(leaves: list[Leaf], mapping: AnswerMapping, said: set[bool]) -> tuple[str, ...]:
+def _status(leaves: Sequence[Leaf], mapping: AnswerMapping, said: set[bool]) -> tuple[str, ...]:
     words = []
     for leaf in leaves:
         saying = word(leaf.text)
@@ -178,7 +164,7 @@ def _reason(text: str, mapping: AnswerMapping, said: set[bool], codes: set[int],
         reasons.append(text)
 
 
-def _price(leaves: list[Leaf], faults: set[str]) -> Money | None:
+def _price(leaves: Sequence[Leaf], faults: set[str]) -> Money | None:
     return _sole({amount(leaf.text) for leaf in leaves if leaf.kind != "truth"}, "price", faults)
 
 
@@ -190,12 +176,12 @@ def amount(text: str) -> Money | None:
         return None
 
 
-def _duration(leaves: list[Leaf], faults: set[str]) -> int | None:
+def _duration(leaves: Sequence[Leaf], faults: set[str]) -> int | None:
     found = (DURATION.fullmatch(leaf.text) for leaf in leaves)
     return _sole({None if seconds is None else int(seconds[1]) for seconds in found}, "duration", faults)
 
 
-def _token(leaves: list[Leaf], faults: set[str]) -> str | None:
+def _token(leaves: Sequence[Leaf], faults: set[str]) -> str | None:
     token = _one("token", {leaf.text for leaf in leaves})
     if token is None or TOKEN.fullmatch(token):
         return token
@@ -203,7 +189,7 @@ def _token(leaves: list[Leaf], faults: set[str]) -> str | None:
     return None
 
 
-def _phone_number(leaves: list[Leaf], faults: set[str]) -> str | None:
+def _phone_number(leaves: Sequence[Leaf], faults: set[str]) -> str | None:
     """Give the number as the buyer wrote it. Two ways to write the same number are no contradiction."""
     written: dict[str, str] = {}
     for leaf in leaves:
@@ -216,7 +202,7 @@ def _phone_number(leaves: list[Leaf], faults: set[str]) -> str | None:
 
 
 def _joined(texts: Iterable[str]) -> str | None:
-    return "; ".join(dict.fromkeys(text for text in texts if text)) or None
+    return "; ".join(dict.fromkeys([text for text in texts if text])) or None
 
 
 def _one(fact: str, values: set[V]) -> V | None:

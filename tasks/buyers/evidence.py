@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tasks.buyers.leaves import Leaf, NoLeavesError, Path, read_leaves
-from tasks.buyers.mapping import AnswerMapping, canonical
+from tasks.buyers.leaves import Leaf, NoLeavesError, read_leaves
+from tasks.buyers.mapping import AnswerMapping, Path, canonical
 from tasks.core.protocol import Call
 from tasks.core.reasons import Answer, Unreadable
 

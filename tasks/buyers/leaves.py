@@ -16,14 +16,13 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from tasks.buyers.mapping import AnswerMapping, canonical
+from tasks.buyers.mapping import AnswerMapping, Path, canonical
 
 # The whole answer on one line, as a form would send it: `price=12.50&token=abc`.
 _QUERY: Final = re.compile(r"[\w.-]{1,64}=[^&=\r\n]*(?:&[\w.-]{1,64}=[^&=\r\n]*)+", re.ASCII)
 DEEPEST: Final = 32
 LONGEST_NAME: Final = 64
 
-Path = tuple[str, ...]
 Kind = Literal["text", "number", "truth"]
 
 _BOMS: Final = (

@@ -11,6 +11,9 @@ FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", 
 ECHOES: Final = ("token", "customid")
 PATH: Final = "/"
 LONGEST_KNOWN: Final = 40
+MOST_KNOWN: Final = 1024
+Path = tuple[str, ...]
+Named = tuple[str, ...]
 _SEPARATORS: Final = str.maketrans("", "", "_-.: \t\r\n\N{NO-BREAK SPACE}")
 
 
@@ -67,6 +70,29 @@ class AnswerMapping:
     nothing: frozenset[str] = field(init=False, repr=False, compare=False)
     pair_names: frozenset[str] = field(init=False, repr=False, compare=False)
     pair_values: frozenset[str] = field(init=False, repr=False, compare=False)
+    _known: dict[Path, tuple[Named, Named]] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def facts_at(self, path: Path) -> tuple[Named, Named]:
+        """Give the facts that a leaf at a path states: those named by their path, and those by a plain name."""
+        known = self._known.get(path)
+        if known is None:
+            places = self._places(path)
+            by_path = tuple(fact for place in places for fact in self.paths.get(place, ()))
+            by_name = tuple(fact for place in places for fact in self._named(place))
+            known = by_path, by_name
+            if len(self._known) < MOST_KNOWN:  # a buyer has the same few; whoever makes up others fills no memory
+                self._known[path] = known
+        return known
+
+    def _places(self, path: Path) -> list[Path]:
+        """Give a leaf's own place, and its parent's where it is a mere ``value`` of it (``<price value="9.50"/>``)."""
+        return [path, path[:-1]] if len(path) > 1 and path[-1] in self.pair_values else [path]
+
+    def _named(self, path: Path) -> frozenset[str]:
+        facts = self.names.get(path[-1], frozenset()) if path else frozenset()
+        if "remark" in facts and any("reason" in self.names.get(name, ()) for name in path[:-1]):
+            return facts - {"remark"} | {"reason"}
+        return facts
 
     def __post_init__(self) -> None:
         names: dict[str, set[str]] = {}

@@ -15,9 +15,9 @@ from typing import Any, Final
 from tasks.buyers.answers import Facts, read_facts
 from tasks.buyers.clues import CLUES, Certainty, Hint, best, status_words
 from tasks.buyers.evidence import Evidence, Sample
-from tasks.buyers.leaves import Leaf, Path
+from tasks.buyers.leaves import Leaf
 from tasks.buyers.letsmakealead.wire import interpret
-from tasks.buyers.mapping import PATH, AnswerMapping, canonical, word
+from tasks.buyers.mapping import PATH, AnswerMapping, Path, canonical, word
 from tasks.buyers.registry import MAPPING_KEYS
 from tasks.core.bid import Bid
 from tasks.core.protocol import Protocol
