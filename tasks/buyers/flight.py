@@ -39,6 +39,7 @@ class Flight:
         "_end",
         "_timeout_s",
         "ended",
+        "more",
         "query",
         "received",
         "sells",
@@ -60,6 +61,7 @@ class Flight:
         self.sent = False
         self.received = 0
         self.ended = False
+        self.more = False  # something came behind the answer
         self.trouble: str | None = None
 
     def remaining_s(self) -> float:
@@ -123,11 +125,14 @@ class _Incoming(io.RawIOBase):
         self._socket = connection
         self._raw: Any = connection.makefile("rb", buffering=0)
         self._flight = flight
+        self.over = False  # nothing more is read
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int | None:
+        if self.over:
+            return None
         flight = self._flight
         try:
             flight.bound(self._socket)
@@ -147,6 +152,21 @@ class _Incoming(io.RawIOBase):
         super().close()
 
 
+class _Reader(io.BufferedReader):
+    """Reads ahead; tells the flight at the end whether more has come than the answer."""
+
+    def __init__(self, incoming: _Incoming, flight: Flight) -> None:
+        super().__init__(incoming)
+        self._incoming = incoming
+        self._flight = flight
+
+    def close(self) -> None:
+        if not self.closed:
+            self._incoming.over = True
+            self._flight.more = bool(self.peek())
+        super().close()
+
+
 class Source:
     """What `http.client.HTTPResponse` wants of a socket: a file to read from."""
 
@@ -156,7 +176,7 @@ class Source:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Give the file; it is always read as bytes, through a buffer."""
-        return io.BufferedReader(_Incoming(self._connection, self._flight))
+        return _Reader(_Incoming(self._connection, self._flight), self._flight)
 
 
 def resolved(host: str, port: int, flight: Flight) -> list[Address]:

@@ -19,8 +19,9 @@ _PLAIN: Final = re.compile(
 _LINES: Final = re.compile(r"([^:]+):[ \t]*([^\r]+)\r\n")
 _FOLDED: Final = re.compile(r"[\r\n]+[ \t]*")
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
-# Of http.client they have no body, whatever their heads say; and of a body in parts it looks for the parts in the head.
-_BODILESS: Final = (204, 304)
+# They have no body, and what comes behind them is no answer to anything: their connection is not used again.
+_BODILESS: Final = (101, 204, 304)
+# Of a body in parts http.client looks for the parts in the head.
 _IN_PARTS: Final = ("multipart/", "message/")
 
 
@@ -48,13 +49,15 @@ class Answer(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read status and headers."""
-        begun = cast("object", self.headers)
-        if begun is not None or not self._took(self.fp.peek()):
+        while not self._took(self.fp.peek()):
             super().begin()
-            said: dict[str, list[str]] = {}
-            for name, value in self.headers.items():
-                said.setdefault(name.lower(), []).append(_FOLDED.sub(" ", value))
-            self.said = {name: ", ".join(values) for name, values in said.items()}
+            if self.status in _BODILESS or not 100 <= self.status < 200:
+                self.will_close = self.will_close or self.status in _BODILESS
+                self.said = _said(self.headers)
+                return
+            # One in the interim, which http.client takes for the answer: the buyer's own would be heard as the answer
+            # to the next lead.
+            self.headers = self.msg = cast("http.client.HTTPMessage", None)
 
     def _took(self, come: bytes) -> bool:
         """Take the head of what has come so far, if it is a plain one."""
@@ -83,3 +86,10 @@ class Answer(http.client.HTTPResponse):
         goes_on_for_ever = not self.chunked and self.length is None
         self.will_close = goes_on_for_ever or "close" in said.get("connection", "").lower()
         return True
+
+
+def _said(headers: http.client.HTTPMessage) -> dict[str, str]:
+    said: dict[str, list[str]] = {}
+    for name, value in headers.items():
+        said.setdefault(name.lower(), []).append(_FOLDED.sub(" ", value))
+    return {name: ", ".join(values) for name, values in said.items()}

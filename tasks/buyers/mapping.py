@@ -11,7 +11,6 @@ FACTS: Final = ("status", "price", "token", "duration", "phone_number", "code", 
 ECHOES: Final = ("token", "customid")
 PATH: Final = "/"
 LONGEST_KNOWN: Final = 40
-MOST_KNOWN: Final = 1024
 Path = tuple[str, ...]
 Named = tuple[str, ...]
 _SEPARATORS: Final = str.maketrans("", "", "_-.: \t\r\n\N{NO-BREAK SPACE}")
@@ -80,7 +79,8 @@ class AnswerMapping:
             by_path = tuple(fact for place in places for fact in self.paths.get(place, ()))
             by_name = tuple(fact for place in places for fact in self._named(place))
             known = by_path, by_name
-            if len(self._known) < MOST_KNOWN:  # a buyer has the same few; whoever makes up others fills no memory
+            # The mapping's own places alone: others are a stranger's, without end, and may hold who the caller is.
+            if (by_name and len(path) == 1) or path in self.paths:
                 self._known[path] = known
         return known
 

@@ -91,9 +91,13 @@ class DeadlinePool(HTTPConnectionPool):
             raise
 
     def done_with(self, answer: Answer, *, whole: bool) -> None:
-        """Keep an answer's connection for the next call; one whose answer was not heard out is opened anew."""
+        """Keep an answer's connection for the next call.
+
+        One whose answer was not heard out, or by which more came than that, is opened anew: the next lead's answer must
+        be its own.
+        """
         connection = answer.part()
-        if not whole:
+        if not whole or self.flight.more:
             answer.close()
             connection.close()
         connection.idle_since = self.flight.now()
@@ -101,7 +105,7 @@ class DeadlinePool(HTTPConnectionPool):
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)  # without one that the other side has closed meanwhile
-        if not connection.is_closed and not self.flight.may_use(connection.idle_since):
+        if not connection.is_closed and not self._is_fit(connection):
             connection.close()
         connection.flight = self.flight
         return connection
@@ -119,12 +123,17 @@ class DeadlinePool(HTTPConnectionPool):
             shelf.put(connection, block=False)
             return None
         # One that the other side has closed meanwhile has something to be read: the end.
-        if not self.flight.may_use(connection.idle_since) or not connection.is_connected:
+        if not self._is_fit(connection) or not connection.is_connected:
             connection.close()
             shelf.put(connection, block=False)
             return None
         connection.flight = self.flight
         return connection
+
+    def _is_fit(self, connection: Any) -> bool:
+        """Whether a connection may be used for this call, as far as its socket need not be asked."""
+        decrypted = getattr(connection.sock, "pending", None)  # with TLS, what came may have left the socket
+        return self.flight.may_use(connection.idle_since) and not (decrypted and decrypted())
 
 
 class DeadlineTlsPool(DeadlinePool, HTTPSConnectionPool):

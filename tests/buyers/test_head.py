@@ -37,6 +37,7 @@ STATUSES = st.sampled_from(
     ]
 )
 VERSIONS = st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/1.2", "HTTP/2", "http/1.1", ""])
+ENDING = (101, 204, 304)  # by choice: nothing is expected behind them
 ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n"])
 
 
@@ -76,7 +77,7 @@ def means(kind: type[HTTPResponse], *pieces: bytes) -> Any:
         head = (
             *(answer.version, answer.status, answer.reason, answer.headers.items()),
             [type(defect) for defect in answer.headers.defects],
-            *(bool(answer.chunked), answer.length, answer.will_close),
+            *(bool(answer.chunked), answer.length, answer.will_close or answer.status in ENDING),
             answer.headers.is_multipart() or answer.headers.get_payload() or None,
         )
         return head, answer.read(len(BODY) + 1)
@@ -122,3 +123,23 @@ def test_a_plain_head_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_nothing_means_nothing() -> None:
     assert means(Answer) == means(HTTPResponse)
+
+
+FINAL = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n" + BODY
+
+
+@pytest.mark.parametrize("cut", [0, 10, 40, 400])
+@pytest.mark.parametrize(
+    "interim", [b"102 Processing\r\n\r\n", b"103 Early Hints\r\nLink: </x>\r\n\r\n", b"199 A\r\nX: y\r\n\r\n"]
+)
+def test_what_comes_in_the_interim_is_not_the_answer(interim: bytes, cut: int) -> None:
+    come = b"HTTP/1.1 " + interim + b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 " + interim + FINAL
+    assert means(Answer, come[:cut], come[cut:]) == means(HTTPResponse, FINAL)
+
+
+@pytest.mark.parametrize("status", [101, 204, 304])
+def test_a_connection_is_over_with_an_answer_that_has_no_body(status: int) -> None:
+    answer = Answer(Sent(b"HTTP/1.1 %d X\r\nContent-Length: 21\r\n\r\n" % status + BODY), method="POST")  # type: ignore[arg-type]
+    answer.begin()
+    assert answer.will_close
+    assert status == 101 or answer.read(30) == b""

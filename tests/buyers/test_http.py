@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-import subprocess
 import threading
 import zlib
 from collections.abc import Iterator
@@ -342,17 +341,6 @@ def test_a_compressed_answer_that_cannot_be_had_is_unreadable(
     assert ask(client(serve(play).url), Call.POST) == Unreadable(why)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of localhost, signed by itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    path = folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*command, "-keyout", folder / "key.pem", "-out", path], check=True, capture_output=True)
-    return path
-
-
 @pytest.fixture
 def swallowing() -> Iterator[int]:
     """A port that neither accepts nor refuses: its queue is full."""
@@ -363,13 +351,6 @@ def swallowing() -> Iterator[int]:
             caller.setblocking(False)
             caller.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.parent / "key.pem")
-    return context
 
 
 def test_the_server_of_these_tests_answers_as_scripted(serve: Serve) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from tasks.core.reasons import Unanswered
 from tasks.core.sale import Sale
 from tests.buyers.calls import BID, SALE, ask
 from tests.buyers.conftest import Client, Serve
-from tests.buyers.scripted import Conversation, answering
+from tests.buyers.scripted import Conversation, answering, http
 
 
 class Clock:
@@ -130,3 +132,58 @@ def test_a_connection_that_stands_is_sent_what_urllib3_sends_on_a_new_one(
     first, second = received
     assert first == second
     assert list(first.headers) == list(second.headers)
+
+
+@pytest.mark.parametrize("standing", [False, True])
+def test_an_answer_in_the_interim_is_not_heard_as_the_answer_nor_the_answer_as_the_next_one(
+    serve: Serve, client: Client, standing: bool
+) -> None:
+    """Else one caller would be forwarded to the number that was meant for another."""
+    hinted = threading.Event()
+
+    def play(client: Conversation) -> None:
+        if standing:
+            client.read()
+            client.send(BID)
+        client.read()
+        client.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        hinted.wait(0.05)
+        client.send(SALE)
+        client.read()
+        client.send(http(b'{"PhoneNumber":"8005550199"}'))
+
+    buyer = client(serve(play).url)
+    if standing:
+        ask(buyer, Call.PING)
+    assert ask(buyer, Call.POST) == Sale("8005550100")
+    assert ask(buyer, Call.POST) == Sale("8005550199")
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("length", [200, 8192])  # the second one fills what is read at a time
+def test_what_comes_behind_an_answer_is_not_the_next_one(
+    serve: Serve,
+    client: Client,
+    tls: ssl.SSLContext,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    encrypted: bool,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    body = b'{"PhoneNumber":"8005550100"}'
+    answer = http(body + b" " * (length - len(http(body))))
+    answer = http(body + b" " * (length - len(http(body)) - (len(answer) - length)))
+    assert len(answer) == length
+
+    def play(client: Conversation) -> None:
+        client.read()
+        if client.number == 1:
+            client.send(answer + http(b'{"PhoneNumber":"8005550166"}'))
+            client.read()
+        client.send(SALE)
+
+    server = serve(play, tls if encrypted else None)
+    buyer = client(server.url)
+    assert [ask(buyer, Call.POST) for _ in range(2)] == [Sale("8005550100")] * 2
+    assert server.connections == 2
