@@ -26,19 +26,20 @@ class Request(CelerysRequest):
     _cause: str | None = None
     _link: Link | None = None
     _succeed = CelerysRequest.on_success
+    _hand_over = CelerysRequest.execute_using_pool
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Keep our `on_success`: Celery makes a class of this one for each task, with one of its own."""
+        """Keep our methods: Celery makes a class of this one for each task, with some of its own."""
         super().__init_subclass__(**options)
         if "on_success" in vars(cls):
-            cls._succeed = cls.on_success
-            del cls.on_success
+            cls._succeed, cls._hand_over = cls.on_success, cls.execute_using_pool
+            del cls.on_success, cls.execute_using_pool
 
     def execute_using_pool(self, pool: Any, **options: Any) -> Any:
         """Hand the task to a pool. Threads of this process need not decode its body, which has been read, once more."""
         if self._content_type and pool.body_can_be_buffer:
             self._body, self._content_type = self._payload, None
-        return super().execute_using_pool(pool, **options)
+        return self._hand_over(pool, **options)
 
     def on_accepted(self, *arguments: Any) -> None:
         """Begin, in the thread that runs the task. A pool of processes comes here elsewhere, and carries nothing."""

@@ -109,11 +109,18 @@ class Together(Generic[T, R]):
 
     def _see_to_the_last(self) -> None:
         """Have done what has waited long enough for company that did not come."""
+        try:
+            self._wait_for_the_last()
+        finally:
+            if self._last is threading.current_thread():
+                self._last = None  # what comes next is seen to by another
+
+    def _wait_for_the_last(self) -> None:
         while True:
             if not self._news.wait(IDLE_S):
                 with self._door:
                     if not self._later:
-                        self._last = None
+                        self._last = None  # while nobody can add to them
                         return
             left_s = self._later_since + self._soon_s - time.monotonic()
             if left_s > 0:

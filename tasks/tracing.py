@@ -71,7 +71,7 @@ def tracer(task: Any, hostname: str) -> Trace:
         else:
             if not (own.chain or own.callbacks or own.chord):
                 return trace_ok_t(result, None, time.monotonic() - began, repr(result))
-            brought.result = result
+            brought.result, brought.fault = result, None
         finally:
             running.pop()
             task.request_stack.pop()

@@ -88,6 +88,8 @@ class Declared:
             if self._raises:
                 raise UndeclaredLine(f"{event['event']}: {', '.join(faults)}")
             event[MARK] = faults
+            # A row is a tuple, which JSON would have in full; its `repr` shows nothing of a caller.
+            event.update({name: repr(event[name]) for name in faults if isinstance(event.get(name), tuple)})
         return event
 
 

@@ -67,11 +67,15 @@ class AmqpSender:
     def send(self, parcels: Sequence[Parcel]) -> None:
         """See `Sender.send`."""
         channel = self._channel or self._connect()
-        for start in range(0, len(parcels), WINDOW):
-            for parcel in parcels[start : start + WINDOW]:
-                channel.publish(_message(parcel), exchange="", routing_key=LEADS)
-            if channel.wait(CONFIRM_S):
-                raise MessageNacked
+        try:
+            for start in range(0, len(parcels), WINDOW):
+                for parcel in parcels[start : start + WINDOW]:
+                    channel.publish(_message(parcel), exchange="", routing_key=LEADS)
+                if channel.wait(CONFIRM_S):
+                    raise MessageNacked
+        except BaseException:
+            self.drop()  # what was made ready must not go out with what is sent next
+            raise
 
     def drop(self) -> None:
         """See `Sender.drop`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,6 +19,7 @@ from tests.frontdoor.wire import AmqpWire, RedisWire, Wire
 from workers.intake import open_source
 from workers.intake.message import Message
 from workers.producer import BrokerAway, Producer, ProducerClosed
+from workers.sending import Parcel, open_sender
 from workers.tellers import open_teller
 
 
@@ -223,3 +225,16 @@ def test_junk_in_the_reply_queue_is_passed_over(wire: Wire, producer: Producer, 
         wire._connection.Producer().publish(b"junk", routing_key=ear._queue, correlation_id="x")
     assert producer.submit(lead("J-2")).result(ENOUGH_S)["lead_id"] == "J-2"
     assert [given["lead_id"] for given in responder.seen] == ["J-1", "J-2"]
+
+
+def test_what_was_made_ready_beside_what_nobody_can_send_is_not_sent_with_the_next(amqp_wire: AmqpWire) -> None:
+    """Whoever was told that it failed sends it again: it must not go out by itself meanwhile."""
+    sender = open_sender(amqp_wire.url)
+    with pytest.raises(struct.error):
+        sender.send([Parcel(b"{}", "A"), Parcel(b"{}", "x" * 256)])
+    sender.send([Parcel(b"{}", "C")])
+    source = open_source(amqp_wire.url)
+    source.open()
+    assert [message.message_id for message in source.take(ENOUGH_S)] == ["C"]
+    source.close()
+    sender.drop()

@@ -82,3 +82,19 @@ def test_a_flush_waits_for_whoever_is_at_work(work: Work):
     for thread in (busy, flush):
         thread.join(WITHIN_S)
     assert work.groups == [[1], [2]]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_another_thread_sees_to_the_last_where_one_has_died(work: Work):
+    together: Together[int, int] = Together(work, 8, soon_s=0.01)
+
+    class Dying(Work):
+        def __call__(self, _turns: Sequence[Turn[int, int]]) -> None:
+            raise SystemExit  # which ends a thread without a word
+
+    together._do = Dying()
+    together.soon(1)
+    assert wait_until(lambda: together._last is None, within_s=WITHIN_S, every_s=0.001)
+    together._do = work
+    together.soon(2)
+    assert wait_until(lambda: [2] in work.groups, within_s=WITHIN_S, every_s=0.001)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery, Task, signals
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, Retry
+from celery.worker.request import create_request_cls
 
+from tasks.request import Request
 from tasks.tracing import tracer
 
 # As a worker has it: what came in the message, and what Celery adds.
@@ -169,3 +172,31 @@ def test_what_ends_the_process_is_not_kept(task: Step) -> None:
     with pytest.raises(SystemExit):
         came_of(task, leaving)
     assert task.request_stack.top is None
+
+
+def test_threads_are_handed_what_was_read_and_processes_what_came() -> None:
+    """By the class that Celery makes of ours for each task, which has methods of its own."""
+    handed: list[Any] = []
+
+    def apply_async(_target: Any, args: Any, **_: Any) -> None:
+        handed.append((args[3], args[4]))
+
+    app = Celery("here", set_as_current=False, broker="memory://")
+    task = app.register_task(type("OneStep", (Step,), {"name": "step"})())
+    told = {"id": "t-1", "task": "step", "root_id": "t-1", "parent_id": None}
+    body = b'[["s-1"], {}, {"chain": null}]'
+    message = SimpleNamespace(
+        body=body,
+        payload=[["s-1"], {}, {"chain": None}],
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers=told,
+        properties={},
+        delivery_info={},
+    )
+    for threads in (True, False):
+        pool = SimpleNamespace(apply_async=apply_async, body_can_be_buffer=threads)
+        kind = create_request_cls(Request, task, pool, "w@x", None, app=app)
+        kind(message, app=app, task=task, hostname="w@x", headers=told).execute_using_pool(pool)
+    assert handed == [(message.payload, None), (body, "application/json")]
+    app.close()
