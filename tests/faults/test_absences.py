@@ -164,8 +164,11 @@ def _compare_books(place: Place, outcomes: Mapping[str, Mapping[str, Any]]) -> N
     assert book["repeats"] == []
     assert book["doubles"] == []
     wait_for(lambda: all(place.upstream.announced(name) for name in outcomes), 20)
+    # A line is written before its outcome is told, and comes to us through `up`, which may have more to do just then.
+    logged = place.installation.lines
+    wait_for(lambda: outcomes.keys() <= {line["lead_id"] for line in logged("lead.outcome")}, 20)
     # A ledger that goes away between an outcome and its mark has the line written once more: the same line.
-    told = {(line["lead_id"], line["status"], line["at"]) for line in place.installation.lines("lead.outcome")}
+    told = {(line["lead_id"], line["status"], line["at"]) for line in logged("lead.outcome")}
     lines = Counter(lead_id for lead_id, _, _ in told)
     assert {name: lines[name] for name in outcomes} == dict.fromkeys(outcomes, 1)
     sales = {sale["customid"]: sale for sale in book["sales"]}
