@@ -66,7 +66,7 @@ def tracer(task: Any, hostname: str) -> Trace:
         task.request_stack.push(own)
         try:
             result = task.run(*args, **kwargs)
-        except Exception as fault:  # noqa: BLE001 - Celery knows what each of them means
+        except Exception as fault:  # noqa: BLE001 - kept for Celery's tracer, which tells retries, rejections and failures apart
             brought.fault = fault
         else:
             if not (own.chain or own.callbacks or own.chord):

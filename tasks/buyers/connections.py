@@ -19,6 +19,17 @@ from tasks.buyers.heads import Heads
 BROKEN: Final = "the connection broke before anything was sent"
 
 
+class _Writer(http.client.HTTPConnection):
+    """Writes requests, and sends them nowhere."""
+
+    def __init__(self, host: str, port: int | None) -> None:
+        super().__init__(host, port)
+        self.written: list[bytes] = []
+
+    def send(self, data: Any) -> None:
+        self.written.append(data)
+
+
 class DeadlineConnection(HTTPConnection):
     """A connection that serves one flight at a time."""
 
@@ -28,7 +39,7 @@ class DeadlineConnection(HTTPConnection):
 
     def response_class(self, sock: socket.socket, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]  # theirs is a class
         """Read an answer under the flight's deadline."""
-        return Answer(Source(sock, self.flight), **options)  # type: ignore[arg-type]  # it only asks for makefile
+        return Answer(Source(sock, self.flight), **options)
 
     def connect(self) -> None:
         """Connect. What goes out meanwhile (TLS, a proxy's CONNECT) is not the request."""
@@ -69,7 +80,7 @@ class DeadlineConnection(HTTPConnection):
         # Who closes may have answered before.
         with suppress(BrokenPipeError, ConnectionResetError):
             self._let_go([head] if body is None else [head, body])
-        answer = Answer(Source(self.sock, self.flight), method=method)  # type: ignore[arg-type]  # it only asks for makefile
+        answer = Answer(Source(self.sock, self.flight), method=method)
         try:
             answer.begin()
         except BaseException:
@@ -82,18 +93,16 @@ class DeadlineConnection(HTTPConnection):
 
     def _written(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
         """Give a request's head as http.client writes it."""
-        writer = http.client.HTTPConnection(self.host, self.port)
-        writer.default_port = self.default_port  # which no head names
-        written: list[bytes] = []
-        writer.send = written.append  # type: ignore[method-assign,assignment]  # it is to send nothing
+        writer = _Writer(self.host, self.port)
+        writer.default_port = self.default_port  # a head leaves that one out
         writer.putrequest(method, url + self.flight.query, skip_accept_encoding=True)
         for name, value in headers.items():
             writer.putheader(name, value)
         writer.endheaders()
-        return b"".join(written)
+        return b"".join(writer.written)
 
-    def getresponse(self) -> Answer:  # type: ignore[override]  # see `Answer`
-        """Give the answer as http.client reads it: what urllib3 wraps around it, nobody looks at."""
+    def getresponse(self) -> Any:
+        """Give the `Answer` as http.client reads it: what urllib3 wraps around it, nobody looks at."""
         answer = cast("Answer", http.client.HTTPConnection.getresponse(self))
         answer.connection = self
         return answer

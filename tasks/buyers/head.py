@@ -8,9 +8,11 @@ means what http.client would have made of it.
 from __future__ import annotations
 
 import http.client
+import io
 import re
+import socket
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 _PLAIN: Final = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2}) ([!-~](?:[ -~]*[!-~])?)?\r\n((?:[\w-]+:[ \t]*[!-~](?:[ -~]*[!-~])?\r\n){1,50})\r\n",
@@ -23,6 +25,14 @@ _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _BODILESS: Final = (101, 204, 304)
 # Of a body in parts http.client looks for the parts in the head.
 _IN_PARTS: Final = ("multipart/", "message/")
+
+
+class Readable(Protocol):
+    """All that http.client asks of a socket: a file to read from."""
+
+    def makefile(self, mode: str, /) -> io.BufferedReader:
+        """Give the file."""
+        ...
 
 
 class Answer(http.client.HTTPResponse):
@@ -40,6 +50,9 @@ class Answer(http.client.HTTPResponse):
     retries: Any = None
     version_string = "HTTP/1"
     length_remaining = None
+
+    def __init__(self, source: Readable, *args: Any, **options: Any) -> None:
+        super().__init__(cast("socket.socket", source), *args, **options)
 
     def part(self) -> Any:
         """Give its connection, and know it no more: knowing each other, both would outlive their thread."""

@@ -39,8 +39,8 @@ class _Shelf:
         self._size = size
         self._lying: list[Any] = []
 
-    def get(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ARG002 - urllib3's form of it
-        """Take what was put last.
+    def get(self, **_: Any) -> Any:
+        """Take what was put last, whether urllib3 would wait (`block`, `timeout`) or not.
 
         Raises:
             Empty: nothing is there, nor will be.
@@ -50,7 +50,7 @@ class _Shelf:
         except IndexError:
             raise Empty from None
 
-    def put(self, connection: Any, *, block: bool = True) -> None:  # noqa: ARG002 - urllib3's form of it
+    def put(self, connection: Any, **_: Any) -> None:
         """Put one there, or None where none was made yet.
 
         Raises:
@@ -76,14 +76,14 @@ class DeadlinePool(HTTPConnectionPool):
         super().__init__(*args, **options)
         self._heads = Heads()
 
-    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> Any:  # type: ignore[override]  # see `Answer`
-        """Give the answer to a request: over the connection that stands, else as urllib3 makes one.
+    def urlopen(self, method: str, url: str, body: Any = None, headers: Any = None, *args: Any, **options: Any) -> Any:
+        """Give the `Answer` to a request: over the connection that stands, else as urllib3 makes one.
 
         To connect, with TLS and through proxies, is urllib3's to do, and so is what a proxy is told.
         """
         connection = self._that_stands() if self.proxy is None else None
         if connection is None:
-            return super().urlopen(method, url, body, headers, **options)
+            return super().urlopen(method, url, body, headers, *args, **options)
         try:
             return connection.exchange(self._heads, method, url, body, headers)
         except BaseException:

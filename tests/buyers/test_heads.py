@@ -17,7 +17,7 @@ QUERIES = st.text(alphabet="?&=%abc123", max_size=20)
 
 def written(url: str, query: str, headers: dict[str, str], *, port: int = 8080, tls: bool = False) -> bytes:
     connection = (DeadlineTlsConnection if tls else DeadlineConnection)("buyer.example", port)
-    connection.flight = SimpleNamespace(query=query)  # type: ignore[assignment]
+    connection.flight = SimpleNamespace(query=query)
     return connection._written("POST", url, headers)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tasks.buyers import flight
 from tasks.core.bid import Bid
 from tasks.core.protocol import Call
 from tasks.core.reasons import Unanswered
 from tasks.core.sale import Sale
 from tests.buyers.calls import BID, SALE, ask
 from tests.buyers.conftest import Client, Serve
-from tests.buyers.scripted import Conversation, answering, http
+from tests.buyers.scripted import PATIENCE_S, Conversation, answering, http
 
 
 class Clock:
@@ -136,18 +137,27 @@ def test_a_connection_that_stands_is_sent_what_urllib3_sends_on_a_new_one(
 
 @pytest.mark.parametrize("standing", [False, True])
 def test_an_answer_in_the_interim_is_not_heard_as_the_answer_nor_the_answer_as_the_next_one(
-    serve: Serve, client: Client, standing: bool
+    serve: Serve, client: Client, standing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one caller would be forwarded to the number that was meant for another."""
-    hinted = threading.Event()
+    hinted, asked_for_more = threading.Event(), threading.Event()
+    read = flight._Incoming.readinto
+
+    def readinto(incoming: flight._Incoming, buffer: memoryview) -> int | None:
+        if hinted.is_set() and incoming._flight.received:
+            asked_for_more.set()
+        return read(incoming, buffer)
+
+    monkeypatch.setattr(flight._Incoming, "readinto", readinto)
 
     def play(client: Conversation) -> None:
         if standing:
             client.read()
             client.send(BID)
         client.read()
+        hinted.set()
         client.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
-        hinted.wait(0.05)
+        assert asked_for_more.wait(PATIENCE_S), "the hint was taken for the answer"
         client.send(SALE)
         client.read()
         client.send(http(b'{"PhoneNumber":"8005550199"}'))
