@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from celery.concurrency.base import BasePool, apply_target
@@ -16,16 +15,45 @@ from tasks.base import cause_of
 
 log = structlog.stdlib.get_logger()
 
+Task = tuple[Any, ...]
+
+
+class _Chair:
+    """Where a thread waits for a task; None: for none any more."""
+
+    __slots__ = ("_called", "_task")
+
+    def __init__(self) -> None:
+        self._called = threading.Lock()
+        self._called.acquire()
+        self._task: Task | None = None
+
+    def call(self, task: Task | None) -> None:
+        self._task = task
+        self._called.release()
+
+    def wait(self) -> Task | None:
+        self._called.acquire()
+        task, self._task = self._task, None
+        return task
+
 
 class TaskPool(BasePool):
-    """Runs tasks in `limit` threads, in the order in which they come. One that has begun is always ended."""
+    """Runs tasks in `limit` threads, in the order in which they come. One that has begun is always ended.
+
+    The thread that has been idle for the shortest time is called: its connection to the buyer is the freshest, and
+    where there is little to do most of them sleep on. Taken in turn, each would find its own too old for a post.
+    """
 
     body_can_be_buffer = True  # as Celery's pool of threads: a task's body may be read where it lies
     signal_safe = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._tasks: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._door: Final = threading.Lock()
+        self._tasks: deque[Task] = deque()  # for which no thread is free
+        self._idle: list[_Chair] = []
+        self._ends = False
         self._threads: list[threading.Thread] = []
 
     def on_start(self) -> None:
@@ -44,27 +72,42 @@ class TaskPool(BasePool):
         accept_callback: Callable[..., Any] | None = None,
         **_: Any,
     ) -> None:
-        """Have a task run by the next thread that is free."""
-        self._tasks.put((target, args, kwargs, callback, accept_callback))
+        """Have a task run by a thread that is free, or by the next one that is."""
+        task = (target, args, kwargs, callback, accept_callback)
+        with self._door:
+            if self._idle:
+                self._idle.pop().call(task)
+            else:
+                self._tasks.append(task)
 
     def on_stop(self) -> None:
         """Wait for what has begun. What has not is never begun: its message goes back to the broker."""
-        with suppress(Empty):
-            while True:
-                self._tasks.get_nowait()
-        for _ in self._threads:
-            self._tasks.put(None)
+        with self._door:
+            self._ends = True
+            self._tasks.clear()
+            while self._idle:
+                self._idle.pop().call(None)
         for thread in self._threads:
             thread.join()
 
     on_terminate = on_stop
 
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        chair = _Chair()
+        while (task := self._next(chair)) is not None:
             try:
                 apply_target(*task)
             except BaseException as fault:  # noqa: BLE001 - nobody is above to hear of it, and the thread is needed
                 _raise_alarm(fault)
+
+    def _next(self, chair: _Chair) -> Task | None:
+        with self._door:
+            if self._ends:
+                return None
+            if self._tasks:
+                return self._tasks.popleft()
+            self._idle.append(chair)
+        return chair.wait()
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()

@@ -57,6 +57,35 @@ def test_as_many_run_at_once_as_there_are_threads(start):
     assert pool.info["max-concurrency"] == pool.info["threads"] == 2
 
 
+def test_the_thread_that_was_busy_last_is_called_first(start):
+    """Its connection to the buyer is the freshest: in turn, each would have been idle for too long to post by it."""
+    pool = start(8)
+    threads: list[str] = []
+    for task in range(50):
+        wait_for(lambda: len(pool._idle) == 8, WITHIN_S)
+        pool.apply_async(lambda: threads.append(threading.current_thread().name), callback=lambda _: None)
+        wait_for(lambda task=task: len(threads) == task + 1, WITHIN_S)
+    assert len(set(threads)) == 1
+
+
+def test_each_task_of_many_is_run_once_however_many_ask(start):
+    pool = start(8)
+    runs: list[int] = []
+    every, askers = 2000, 4
+
+    def ask(first: int) -> None:
+        for number in range(first, first + every // askers):
+            pool.apply_async(runs.append, (number,), callback=lambda _: None)
+
+    asking = [threading.Thread(target=ask, args=(place * every // askers,)) for place in range(askers)]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    wait_for(lambda: len(runs) == every, WITHIN_S)
+    assert sorted(runs) == list(range(every))
+
+
 @pytest.mark.parametrize("end", ["stop", "terminate"])
 def test_what_has_begun_is_ended_and_what_has_not_is_left(start, end):
     pool = start(1)
@@ -72,7 +101,7 @@ def test_what_has_begun_is_ended_and_what_has_not_is_left(start, end):
         pool.apply_async(lambda: None, callback=lambda _, name=name: done.append(name))
     stopping = threading.Thread(target=getattr(pool, end))
     stopping.start()
-    wait_for(lambda: pool._tasks.qsize() == 1, WITHIN_S)  # the word to end, and nothing more
+    wait_for(lambda: pool._ends and not pool._tasks, WITHIN_S)
     assert stopping.is_alive()
     go.set()
     stopping.join(WITHIN_S)
