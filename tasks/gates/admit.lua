@@ -22,7 +22,8 @@ end
 -- Gates that stand for the day, or until somebody opens them. A closed one is passed by one lead at a time where it is
 -- to be tried, and that one must pass all others. If it has to wait for its call, the turn is kept for it.
 local probes = {}
-for place = 5, #KEYS do
+local some_are_closed = #KEYS >= 5 and redis.call('EXISTS', unpack(KEYS, 5)) > 0
+for place = 5, some_are_closed and #KEYS or 0 do
   local gate = redis.call('HMGET', KEYS[place], 'since', 'until', 'code', 'reason', 'probe', 'prober', 'kept')
   local closes = tonumber(gate[2]) or 0
   if gate[1] and (closes == 0 or closes > now) then
@@ -45,7 +46,7 @@ local function wait_for(ms, code, reason, rate)
   return {'wait', tostring(ms), code, reason, rate}
 end
 
-local pace = redis.call('HMGET', KEYS[1], 'hold', 'places', 'well', 'width', 'code', 'reason', 'peak')
+local pace = redis.call('HMGET', KEYS[1], 'hold', 'places', 'well', 'width', 'code', 'reason', 'peak', 'rate')
 local code, reason = pace[5] or '', pace[6] or ''
 local hold = tonumber(pace[1]) or 0
 if hold > now and hold <= now + LONGEST_HOLD_MS then
@@ -67,9 +68,11 @@ if not places then
     lease = COLD_MS
   end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], now + LONGEST_CALL_MS, '+inf')
-local flying = redis.call('ZCARD', KEYS[2])
+local flying = redis.call('ZCOUNT', KEYS[2], '(' .. now, '(' .. (now + LONGEST_CALL_MS))
+if flying < redis.call('ZCARD', KEYS[2]) then
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], now + LONGEST_CALL_MS, '+inf')
+end
 if flying >= places then
   -- The more have been turned away since the last answer, the later they come again: a thousand leads that wait for one
   -- call must not keep the broker busy with their asking.
@@ -81,7 +84,8 @@ end
 
 -- How many calls a second, where a limit is known: a spaced stream, in which a sale goes before a ping (it may take its
 -- moment some calls ahead, and pings then wait the longer), and leads that have waited go before those that come.
-local rate = rate_now(KEYS[1], now, tonumber(ARGV[7]))
+local ceiling = tonumber(ARGV[7])
+local rate = (pace[8] or ceiling > 0) and rate_now(KEYS[1], now, ceiling)
 if rate then
   local apart = 1000 / rate
   local flow = redis.call('HMGET', KEYS[1], 'next', 'share', 'last')

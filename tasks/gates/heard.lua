@@ -1,15 +1,21 @@
--- What a call brought.
+-- What a call brought, or several calls that went well.
 -- KEYS: pace (hash), flight (zset)
--- ARGV: now ms (0: the server's), ticket, when its call began (ms), heard (well | wait | slow | nothing | garbled |
---       unasked), code, reason, hold ms by growth step 1..n as "a,b,c", retry-after ms (0: none), ceiling calls/s (0: none)
+-- ARGV: now ms (0: the server's), heard (well | wait | slow | nothing | garbled | unasked), code, reason, hold ms by
+--       growth step 1..n as "a,b,c", retry-after ms (0: none), ceiling calls/s (0: none), then of each call its ticket
+--       and when it began (ms)
 -- Returns {'closed', hold until ms, code, reason} | {'opened', since ms} | {''}
 local now = tonumber(ARGV[1])
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local ticket, began, heard, code, reason = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-redis.call('ZREM', KEYS[2], ticket)
+local heard, code, reason = ARGV[2], ARGV[3], ARGV[4]
+local tickets, began = {}, 0
+for place = 8, #ARGV, 2 do
+  tickets[#tickets + 1] = ARGV[place]
+  began = math.max(began, tonumber(ARGV[place + 1])) -- where one of several tells of now, that is enough
+end
+redis.call('ZREM', KEYS[2], unpack(tickets))
 redis.call('HDEL', KEYS[1], 'turned')
 
 if heard == 'unasked' then
@@ -31,7 +37,7 @@ local function keep_the_best(second, count)
 end
 
 -- How many answers the buyer has given in each of the last seconds: what it takes, when it begins to refuse.
-local function count_one()
+local function count(calls)
   local second = math.floor(now / 1000)
   local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2')
   local past = second - (tonumber(counts[1]) or 0)
@@ -43,7 +49,7 @@ local function count_one()
   else
     for _ = 1, past do n = {0, n[1], n[2]} end
   end
-  redis.call('HSET', KEYS[1], 'second', second, 'n0', n[1] + 1, 'n1', n[2], 'n2', n[3])
+  redis.call('HSET', KEYS[1], 'second', second, 'n0', n[1] + calls, 'n1', n[2], 'n2', n[3])
 end
 
 local function taken_a_second()
@@ -58,7 +64,7 @@ local function taken_a_second()
 end
 
 local growth = {}
-for ms in string.gmatch(ARGV[7], '%d+') do growth[#growth + 1] = tonumber(ms) end
+for ms in string.gmatch(ARGV[5], '%d+') do growth[#growth + 1] = tonumber(ms) end
 if hold > now + LONGEST_HOLD_MS then hold = 0 end -- the clock was set back
 
 if heard == 'garbled' then
@@ -72,7 +78,7 @@ if heard == 'garbled' then
   end
 elseif heard == 'well' then
   redis.call('HSET', KEYS[1], 'well', now, 'silent', 0)
-  count_one()
+  count(#tickets)
 end
 
 if heard == 'well' or heard == 'garbled' then
@@ -81,14 +87,19 @@ if heard == 'well' or heard == 'garbled' then
     -- waiting for slow answers, or calls are turned away from it; and it narrows by a half each second in which not a
     -- quarter of it is used.
     local way = redis.call('HMGET', KEYS[1], 'width', 'full', 'peak', 'looked')
-    local width = tonumber(way[1]) or NARROW_PLACES
-    if last + IDLE_MS <= now then
-      width = NARROW_PLACES
-    elseif (tonumber(way[2]) or 0) + 250 > now or redis.call('ZCARD', KEYS[2]) * 2 >= width then
-      width = math.min(width + 1, WIDE_PLACES)
-    elseif (tonumber(way[4]) or 0) + 1000 <= now then
-      if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end
-      redis.call('HSET', KEYS[1], 'peak', 0, 'looked', now)
+    local width, looked, flying = tonumber(way[1]) or NARROW_PLACES, tonumber(way[4]) or 0, redis.call('ZCARD', KEYS[2])
+    local is_full = (tonumber(way[2]) or 0) + 250 > now
+    for others = #tickets - 1, 0, -1 do -- as if each had been reported alone, and those behind it still flew
+      if last + IDLE_MS <= now then
+        width = NARROW_PLACES
+      elseif is_full or (flying + others) * 2 >= width then
+        width = math.min(width + 1, WIDE_PLACES)
+      elseif looked + 1000 <= now then
+        if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end
+        redis.call('HSET', KEYS[1], 'peak', 0, 'looked', now)
+        looked = now
+      end
+      if heard == 'well' then last = now end
     end
     if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
     return {''}
@@ -115,7 +126,7 @@ if heard == 'nothing' then
   code, reason = '', silent .. ' calls in a row brought no answer'
 end
 
-local retry_after = tonumber(ARGV[8])
+local retry_after = tonumber(ARGV[6])
 if hold > now then
   -- One of several calls that were in flight together: only the buyer's own wish can make the hold longer.
   if retry_after > 0 and now + retry_after > hold then
@@ -144,7 +155,7 @@ end
 if counts then
   -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
   -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
-  local before = rate_now(KEYS[1], now, tonumber(ARGV[9]))
+  local before = rate_now(KEYS[1], now, tonumber(ARGV[7]))
   local searched = redis.call('HGET', KEYS[1], 'rate')
   local limit = before and math.min(before, took) or took
   if before and limit < before / 2 then

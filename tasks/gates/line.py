@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from os import getpid
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import finalize
 
 from hiredis import pack_command
@@ -33,19 +33,27 @@ class Script:
         return hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - the server's choice
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A script's call. `then` is handed the answer to one for which nobody waits."""
+class Question(NamedTuple):
+    """A script's call. `then` is handed the answer to one for which nobody waits.
+
+    One that `joins` is asked with others of its script for which nobody waits, and differs from them in `own`, its last
+    arguments, alone: the script takes as many of these as come, and answers all of them at once.
+    """
 
     script: Script
     keys: Sequence[str]
     arguments: Sequence[Any]
+    own: Sequence[Any] = ()
     then: Callable[[Any], None] | None = None
+    joins: bool = False
 
     @property
     def command(self) -> tuple[Any, ...]:
         """What the server is sent."""
-        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments
+        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments, *self.own
+
+
+_Turn = Turn[Question, Any]
 
 
 class Line:
@@ -72,15 +80,15 @@ class Line:
         """Ask all for which nobody waits."""
         self._together.flush()
 
-    def _exchange(self, turns: Sequence[Turn[Question, Any]]) -> None:
-        unknown = self._pipe(turns)
+    def _exchange(self, turns: Sequence[_Turn]) -> None:
+        unknown = self._pipe(_joined(turns))
         if unknown:
             for script in {turn.item.script for turn in unknown}:
                 self._store.script_load(script.text)
             if self._pipe(unknown):
                 raise NoScriptError("the store forgets scripts at once")
 
-    def _pipe(self, turns: Sequence[Turn[Question, Any]]) -> list[Turn[Question, Any]]:
+    def _pipe(self, turns: Sequence[_Turn]) -> list[_Turn]:
         """Ask all of them; gives those whose script the server does not know, and which it has therefore not run."""
         connection = self._connection()
         # redis-py looks at each argument of each question first: ours are all texts and numbers.
@@ -109,6 +117,22 @@ class Line:
             self._kept = getpid(), pool.get_connection()
             finalize(self, pool.release, self._kept[1])
         return self._kept[1]
+
+
+def _joined(turns: Sequence[_Turn]) -> list[_Turn]:
+    """Make one question of those that join, in the place of the first of each script."""
+    joined: list[_Turn] = []
+    first: dict[Script, _Turn] = {}
+    for turn in turns:
+        if not turn.item.joins:
+            joined.append(turn)
+        elif (into := first.get(turn.item.script)) is None:
+            first[turn.item.script] = turn
+            joined.append(turn)
+        else:
+            into.item = into.item._replace(own=(*into.item.own, *turn.item.own))
+            turn.end()
+    return joined
 
 
 def _talk(connection: Any, asked: Any, count: int) -> list[Any]:

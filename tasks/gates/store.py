@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final, Protocol, cast
 
@@ -183,17 +182,20 @@ class RedisStore:
     def heard_well(self, ticket: str, then: Callable[[Turned | None], None]) -> None:
         """See `Store.heard_well`."""
         question = self._report(ticket, Heard.WELL, None, "", None)
-        self._line.tell(replace(question, then=lambda answer: then(_turned(answer))))
+        self._line.tell(question._replace(then=lambda answer: then(_turned(answer))))
 
     def _report(
         self, ticket: str, heard: Heard, code: int | None, reason: str, retry_after_s: float | None
     ) -> Question:
         ticket, _, began = ticket.partition("/")  # one that was given out without the store has no beginning
-        jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
-        growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS.get(heard, (0,)))
+        growth = ""
+        if heard in HOLD_MS:
+            jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
+            growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS[heard])
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
-        told = (ticket, began or 0, heard.value, code or "", reason, growth, wish, self._ceiling)
-        return Question(self._heard, (self._pace, self._flight), (self._now(), *told))
+        told = (self._now(), heard.value, code or "", reason, growth, wish, self._ceiling)
+        joins = heard is Heard.WELL
+        return Question(self._heard, (self._pace, self._flight), told, (ticket, began or 0), joins=joins)
 
     def flush(self) -> None:
         """See `Store.flush`."""

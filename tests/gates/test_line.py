@@ -15,6 +15,9 @@ from tasks.gates.line import Line, Question, Script
 from tests.ledger.stories import at_once, without_faults
 
 COUNT = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+SUM = Script(
+    "local sum = 0 for _, one in ipairs(ARGV) do sum = sum + one end return redis.call('INCRBY', KEYS[1], sum)"
+)
 BROKEN = Script("return redis.call('NOSUCHCOMMAND')")
 KEY = ("line-count",)
 
@@ -55,9 +58,18 @@ def test_a_script_that_breaks_is_its_own_question_s_error(store: Redis):
 
 def test_what_is_told_goes_before_the_next_question_and_hands_its_answer_on(store: Redis):
     line, heard = Line(store), []
-    line.tell(Question(COUNT, KEY, (10,), heard.append))
+    line.tell(Question(COUNT, KEY, (10,), then=heard.append))
     assert ask(line) == 11
     assert heard == [10]
+
+
+def test_what_joins_is_one_question_before_the_next(store: Redis):
+    line, heard = Line(store), []
+    line.ask(Question(SUM, KEY, (0,)))  # a script that is not known is taught, and asked after all others
+    for number in (10, 20, 30):
+        line.tell(Question(SUM, KEY, (1,), (number,), heard.append, joins=True))
+    assert ask(line) == 62
+    assert heard == [61]
 
 
 def test_a_connection_that_the_store_has_closed_is_opened_anew_and_each_question_asked_once(store: Redis):
