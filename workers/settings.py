@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=30, ge=0)
     metrics_port: int = Field(default=0, ge=0, le=65535)
     metrics_address: str = "127.0.0.1"
-    concurrency: int = Field(default=16, ge=1, le=512)
+    concurrency: int = Field(default=32, ge=1, le=512)
     one_cpu: bool = True
     task_events: bool = True
     log_format: Annotated[Literal["json", "console"] | None, BeforeValidator(_absent_when_blank)] = None

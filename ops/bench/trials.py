@@ -27,6 +27,8 @@ RUN_S: Final = 120
 RATE: Final = 50.0
 PACED_S: Final = 8
 FAR_MS: Final = 50
+# So few that the buyer keeps them waiting, and not the two cores, which the second worker would find taken.
+FAR_THREADS: Final = 16
 SLOW_MS: Final = 2000
 SLOW_EVERY: Final = 5
 # Two slow answers hold a thread for four seconds, ten times a second: forty of them are busy with nothing else.
@@ -100,7 +102,7 @@ def run_on(order: Order) -> Figures:
 
 def far(workers: int, order: Order) -> Figures:
     """Measure so many workers, of pings and posts alike, with a buyer whose answers take `FAR_MS`."""
-    return ours(Form(workers), order, latency_ms=FAR_MS, share=0.3 * workers)
+    return ours(Form(workers, threads=FAR_THREADS), order, latency_ms=FAR_MS, share=0.3 * workers)
 
 
 def paced(order: Order) -> Figures:

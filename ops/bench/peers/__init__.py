@@ -10,4 +10,4 @@ from typing import Final
 BROKER_VARIABLE: Final = "BENCH_BROKER_URL"
 BUYER_VARIABLE: Final = "BENCH_BUYER_URL"
 PROCESSES: Final = 2
-THREADS: Final = 16
+THREADS: Final = 32
