@@ -49,9 +49,9 @@ def copy(database: Path, target: Path) -> None:
         finally:
             source.close()
         check(draft)
-        _flush(draft)
+        flush(draft)
         draft.rename(target)
-        _flush(target.parent)
+        flush(target.parent)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ def in_the_place_of(database: Path, file: Path, *, aside: str) -> Iterator[Path]
         for suffix in _BESIDE:
             database.with_name(database.name + suffix).unlink(missing_ok=True)
         draft.replace(database)
-        _flush(database.parent)
+        flush(database.parent)
     finally:
         _remove(draft)
 
@@ -113,7 +113,7 @@ def _settle(database: Path) -> None:
     """Take a ledger's log into its file, as far as that can be done."""
     with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    _flush(database)
+    flush(database)
 
 
 def _remove(draft: Path) -> None:
@@ -154,7 +154,8 @@ def abandon(connection: Connection, ends: Sequence[Outcome]) -> None:
         connection.execute(standing.values(epoch=leads.c.epoch + 1, changed_at=now_ms(), due_at=now_ms(), **values))
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or what a folder lists, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

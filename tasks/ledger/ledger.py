@@ -16,6 +16,7 @@ from tasks.core.callreport import CallReport
 from tasks.core.caps import Calendar, Day
 from tasks.core.protocol import Call
 from tasks.ledger import (
+    archive,
     backlog,
     callreports,
     closures,
@@ -230,6 +231,17 @@ class Ledger:
     def erase_identity(self, *, older_than_ms: int, limit: int) -> int:
         """Erase the identity of old leads (`retention.erase`). Gives how many."""
         return self.write(lambda connection: retention.erase(connection, older_than_ms=older_than_ms, limit=limit))
+
+    def old_exchanges(self, *, older_than_ms: int, after: archive.Place | None, limit: int) -> archive.Batch | None:
+        """Read the exchanges of leads that ended so long ago (`archive.old`)."""
+        return self.read(
+            lambda connection: archive.old(connection, older_than_ms=older_than_ms, after=after, limit=limit),
+            one_moment=True,
+        )
+
+    def remove_exchanges(self, ids: Sequence[int]) -> int:
+        """Remove exchanges that stand in a file (`archive.remove`)."""
+        return self.write(lambda connection: archive.remove(connection, ids))
 
     def checkpoint(self) -> None:
         """Let what was erased leave SQLite's log, too. Elsewhere, that is the database's own business."""

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "migrate": "bring the ledger's tables to the newest form",
     "backup": "copy the ledger while it is in use",
     "restore": "put a backup in the ledger's place",
+    "archive": "move what was said about old leads to a file",
     "health": "tell whether a part is alive",
 }
 

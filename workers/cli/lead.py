@@ -98,6 +98,8 @@ def _show(told: Story, console: Console) -> None:
         console.print(Text(f"  {'invalid':<10}{_time(rejected.at)}  {rejected.reason}"))
     if told.attempts:
         console.print(_table(told.attempts))
+    elif told.facts is not None and told.facts.status is not None and told.facts.pings + told.facts.posts:
+        console.print(Text("  its exchanges are not in the ledger: archived, or cut short by a crash"))
     for asker in told.askers:
         when = f"told {_time(asker.told_at)}" if asker.told_at else "not told yet"
         again = " (sent again)" if asker.replayed else ""
