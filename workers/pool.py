@@ -6,6 +6,7 @@ import atexit
 import threading
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Final
 
 import structlog
@@ -54,6 +55,7 @@ class TaskPool(BasePool):
         self._tasks: deque[Task] = deque()  # for which no thread is free
         self._idle: list[_Chair] = []
         self._ends = False
+        self._applying: set[int] = set()  # threads that hand a task over
         self._threads: list[threading.Thread] = []
 
     def on_start(self) -> None:
@@ -74,16 +76,20 @@ class TaskPool(BasePool):
     ) -> None:
         """Have a task run by a thread that is free, or by the next one that is."""
         task = (target, args, kwargs, callback, accept_callback)
+        self._applying.add(get_ident())
         with self._door:
-            if self._idle:
+            if self._idle and not self._ends:
                 self._idle.pop().call(task)
-            else:
+            elif not self._ends:
                 self._tasks.append(task)
+        self._applying.discard(get_ident())
 
     def on_stop(self) -> None:
         """Wait for what has begun. What has not is never begun: its message goes back to the broker."""
+        self._ends = True
+        if get_ident() in self._applying:
+            return  # a signal came amid a hand-over, for which its handler must not wait; Celery stops the pool again
         with self._door:
-            self._ends = True
             self._tasks.clear()
             while self._idle:
                 self._idle.pop().call(None)
@@ -99,6 +105,7 @@ class TaskPool(BasePool):
                 apply_target(*task)
             except BaseException as fault:  # noqa: BLE001 - nobody is above to hear of it, and the thread is needed
                 _raise_alarm(fault)
+            task = None  # whose message and connection a thread that waits must not keep
 
     def _next(self, chair: _Chair) -> Task | None:
         with self._door:

@@ -10,12 +10,10 @@ if now == 0 then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local heard, code, reason = ARGV[2], ARGV[3], ARGV[4]
-local tickets, began = {}, 0
-for place = 8, #ARGV, 2 do
-  tickets[#tickets + 1] = ARGV[place]
-  began = math.max(began, tonumber(ARGV[place + 1])) -- where one of several tells of now, that is enough
-end
-redis.call('ZREM', KEYS[2], unpack(tickets))
+local calls = (#ARGV - 7) / 2
+local flew = {} -- 1 where the call stood in flight, else 0
+for call = 1, calls do flew[call] = redis.call('ZREM', KEYS[2], ARGV[6 + 2 * call]) end
+local began = tonumber(ARGV[9])
 redis.call('HDEL', KEYS[1], 'turned')
 
 if heard == 'unasked' then
@@ -37,7 +35,7 @@ local function keep_the_best(second, count)
 end
 
 -- How many answers the buyer has given in each of the last seconds: what it takes, when it begins to refuse.
-local function count(calls)
+local function count_them()
   local second = math.floor(now / 1000)
   local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2')
   local past = second - (tonumber(counts[1]) or 0)
@@ -78,43 +76,54 @@ if heard == 'garbled' then
   end
 elseif heard == 'well' then
   redis.call('HSET', KEYS[1], 'well', now, 'silent', 0)
-  count(#tickets)
+  count_them()
+end
+
+-- As in TCP's slow start: the way widens by each good answer while half of it is in use by others, which may be waiting
+-- for slow answers, or calls are turned away from it; and it narrows by a half each second in which not a quarter of it is
+-- used. Of several answers from `first` on each counts as if it had come alone, and the calls behind it still flew.
+-- `last_well`: when the buyer last answered well before them.
+local function widen(first, last_well)
+  local way = redis.call('HMGET', KEYS[1], 'width', 'full', 'peak', 'looked')
+  local width, looked = tonumber(way[1]) or NARROW_PLACES, tonumber(way[4]) or 0
+  local is_full = (tonumber(way[2]) or 0) + 250 > now
+  local flying = redis.call('ZCARD', KEYS[2])
+  for call = first, calls do flying = flying + flew[call] end
+  for call = first, calls do
+    flying = flying - flew[call]
+    if last_well + IDLE_MS <= now then
+      width = NARROW_PLACES
+    elseif is_full or flying * 2 >= width then
+      width = math.min(width + 1, WIDE_PLACES)
+    elseif looked + 1000 <= now then
+      if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end
+      redis.call('HSET', KEYS[1], 'peak', 0, 'looked', now)
+      looked = now
+    end
+    if heard == 'well' then last_well = now end
+  end
+  if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
 end
 
 if heard == 'well' or heard == 'garbled' then
   if held == 0 then
-    -- As in TCP's slow start: the way widens by each good answer while half of it is in use by others, which may be
-    -- waiting for slow answers, or calls are turned away from it; and it narrows by a half each second in which not a
-    -- quarter of it is used.
-    local way = redis.call('HMGET', KEYS[1], 'width', 'full', 'peak', 'looked')
-    local width, looked, flying = tonumber(way[1]) or NARROW_PLACES, tonumber(way[4]) or 0, redis.call('ZCARD', KEYS[2])
-    local is_full = (tonumber(way[2]) or 0) + 250 > now
-    for others = #tickets - 1, 0, -1 do -- as if each had been reported alone, and those behind it still flew
-      if last + IDLE_MS <= now then
-        width = NARROW_PLACES
-      elseif is_full or (flying + others) * 2 >= width then
-        width = math.min(width + 1, WIDE_PLACES)
-      elseif looked + 1000 <= now then
-        if (tonumber(way[3]) or 0) * 4 < width then width = math.max(math.ceil(width / 2), NARROW_PLACES) end
-        redis.call('HSET', KEYS[1], 'peak', 0, 'looked', now)
-        looked = now
-      end
-      if heard == 'well' then last = now end
-    end
-    if tostring(width) ~= way[1] then redis.call('HSET', KEYS[1], 'width', width) end
+    widen(1, last)
     return {''}
   end
   local since = tonumber(pace[3]) or 0
   if since > now then since = 0 end -- the clock was set back
-  if hold > now or began < since then
-    -- An answer to a call that began before the hold: it says nothing of now.
-    return {''}
+  for call = 1, calls do
+    -- An answer to a call that began before the hold says nothing of now.
+    if hold <= now and tonumber(ARGV[7 + 2 * call]) >= since then
+      redis.call('HDEL', KEYS[1], 'hold', 'held_by', 'step', 'places', 'since', 'code', 'reason')
+      -- After a rate limit the pace alone says how many; after all else the way widens with each good answer.
+      redis.call('HSET', KEYS[1], 'width', pace[5] == 'slow' and WIDE_PLACES or NARROW_PLACES)
+      if pace[5] ~= 'slow' then redis.call('HSET', KEYS[1], 'opened', now) end
+      if call < calls then widen(call + 1, now) end
+      return {'opened', pace[3] or tostring(now)}
+    end
   end
-  redis.call('HDEL', KEYS[1], 'hold', 'held_by', 'step', 'places', 'since', 'code', 'reason')
-  -- After a rate limit the pace alone says how many; after all else the way widens with each good answer.
-  redis.call('HSET', KEYS[1], 'width', pace[5] == 'slow' and WIDE_PLACES or NARROW_PLACES)
-  if pace[5] ~= 'slow' then redis.call('HSET', KEYS[1], 'opened', now) end
-  return {'opened', pace[3] or tostring(now)}
+  return {''}
 end
 
 if heard == 'nothing' then

@@ -36,8 +36,8 @@ class Script:
 class Question(NamedTuple):
     """A script's call. `then` is handed the answer to one for which nobody waits.
 
-    One that `joins` is asked with others of its script for which nobody waits, and differs from them in `own`, its last
-    arguments, alone: the script takes as many of these as come, and answers all of them at once.
+    One that `joins` is asked with others of its script for which nobody waits, and what is its alone is `own`, its last
+    arguments: the script takes as many of these as come, and answers all of them at once.
     """
 
     script: Script

@@ -1,7 +1,7 @@
 """The archive: the exchanges of leads that ended long ago leave the ledger for a file.
 
-They are most of what the ledger grows by, and nothing of a lead's way asks for them again. The lead stays, with its
-outcome, token and payout: it must not be sold a second time, and reports and statements ask for it.
+They are two fifths of what the ledger grows by, and once its outcome is told nothing of a lead's way asks for them.
+The lead stays, with its outcome, token and payout: it must not be sold again, and reports and statements ask for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, select, tuple_
+from sqlalchemy import Connection, delete, exists, func, select, tuple_
 
 from tasks.core.outcome import Status, rfc3339
 from tasks.ledger.clock import now_ms
@@ -20,16 +20,19 @@ from tasks.ledger.schema import attempts, leads
 # Whether such a lead's own ping met the cap, and not a gate, its exchanges alone tell (`report`).
 KEPT: Final = (Status.CAPPED.value, Status.BLOCKED.value)
 
+# Longer than any lead is on its way: within that, leads end in another order than that in which they were called for.
+LONGEST_MS: Final = 2 * 3_600_000
+
 Place = tuple[int, str]
 """Where a batch ended: when its last lead did (ms), and that lead's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some leads' exchanges: a line for each lead, as the file has it; the exchanges' own ids; where to go on."""
+    """Some leads' exchanges: a line for each lead, as the file has it; the last exchange of all; where to go on."""
 
     lines: Sequence[Mapping[str, Any]]
-    ids: Sequence[int]
+    last: int
     ends: Place
 
 
@@ -38,14 +41,19 @@ def old(connection: Connection, *, older_than_ms: int, after: Place | None, limi
 
     `after`: where the last batch ended. `limit`: leads at most.
     """
+    # Two numbers, between which an index is read: the clock's own value would be asked for at each lead.
+    end = connection.execute(select(now_ms())).scalar_one() - older_than_ms
+    after = after or _start(connection)
+    if after is None:
+        return None
     ended = [
-        leads.c.ended_at < now_ms() - older_than_ms,
+        leads.c.ended_at < end,
+        tuple_(leads.c.ended_at, leads.c.lead_id) > tuple_(*after),
+        leads.c.ended_at >= after[0],
         leads.c.told_at.is_not(None),
         leads.c.status.not_in(KEPT),
         exists().where(attempts.c.lead_id == leads.c.lead_id),
     ]
-    if after is not None:
-        ended.append(tuple_(leads.c.ended_at, leads.c.lead_id) > tuple_(*after))
     facts = select(leads.c.lead_id, leads.c.status, leads.c.ended_at).where(*ended)
     found = connection.execute(facts.order_by(leads.c.ended_at, leads.c.lead_id).limit(limit)).all()
     if not found:
@@ -63,13 +71,22 @@ def old(connection: Connection, *, older_than_ms: int, after: Place | None, limi
     }
     for attempt in made:
         lines[attempt["lead_id"]]["attempts"].append(_plain(attempt))
-    last = found[-1]
-    return Batch(list(lines.values()), [attempt["id"] for attempt in made], (last.ended_at, last.lead_id))
+    ends = found[-1].ended_at, found[-1].lead_id
+    return Batch(list(lines.values()), max(attempt["id"] for attempt in made), ends)
 
 
-def remove(connection: Connection, ids: Sequence[int]) -> int:
+def _start(connection: Connection) -> Place | None:
+    """Give a place before the first lead that may still have exchanges here: older ones went with an earlier file."""
+    status = select(leads.c.status).where(leads.c.lead_id == attempts.c.lead_id).scalar_subquery()
+    first = select(attempts.c.at).where(func.coalesce(status, "").not_in(KEPT)).order_by(attempts.c.id).limit(1)
+    at: int | None = connection.execute(first).scalar_one_or_none()
+    return None if at is None else (at - LONGEST_MS, "")
+
+
+def remove(connection: Connection, batch: Batch) -> int:
     """Remove exchanges that stand in the file. Gives how many were still here."""
-    return connection.execute(delete(attempts).where(attempts.c.id.in_(ids))).rowcount
+    theirs = attempts.c.lead_id.in_([line["lead_id"] for line in batch.lines])
+    return connection.execute(delete(attempts).where(theirs, attempts.c.id <= batch.last)).rowcount
 
 
 def _plain(attempt: Mapping[Any, Any]) -> dict[str, Any]:

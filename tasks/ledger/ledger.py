@@ -239,9 +239,9 @@ class Ledger:
             one_moment=True,
         )
 
-    def remove_exchanges(self, ids: Sequence[int]) -> int:
+    def remove_exchanges(self, batch: archive.Batch) -> int:
         """Remove exchanges that stand in a file (`archive.remove`)."""
-        return self.write(lambda connection: archive.remove(connection, ids))
+        return self.write(lambda connection: archive.remove(connection, batch))
 
     def checkpoint(self) -> None:
         """Let what was erased leave SQLite's log, too. Elsewhere, that is the database's own business."""

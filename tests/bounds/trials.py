@@ -81,7 +81,7 @@ def cap(folder: Path, *, workers: int = 8, cap_: int = 100, number: int = 1000) 
             faults.append(f"not {cap_} sales in each book")
         if told["sold"] + told["capped"] != number:
             faults.append("an outcome is missing, or is another")
-        if len(after) > 16 * workers:  # a thread each that had passed the gate
+        if len(after) > 16 * workers:  # what had passed the gate, of 32 threads each
             faults.append(f"{len(after)} calls after the first 4000")
         return Trial("cap", facts, tuple(faults))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -107,6 +108,26 @@ def test_what_has_begun_is_ended_and_what_has_not_is_left(start, end):
     stopping.join(WITHIN_S)
     assert done == ["first"]
     assert not any(thread.is_alive() for thread in pool._threads)
+
+
+def test_a_signal_amid_a_hand_over_stops_the_pool_and_waits_for_nothing(start):
+    """Celery's cold shutdown stops the pool in the signal's handler: in the thread that holds the pool's door."""
+    pool = start(1)
+    ran: list[str] = []
+
+    class Interrupted(deque):
+        def append(self, task: object) -> None:
+            pool.stop()
+            super().append(task)
+
+    wait_for(lambda: len(pool._idle) == 1, WITHIN_S)
+    hold = threading.Event()
+    pool.apply_async(lambda: hold.wait(WITHIN_S), callback=lambda _: ran.append("first"))
+    pool._tasks = Interrupted()
+    pool.apply_async(lambda: None, callback=lambda _: ran.append("second"))  # nobody is free, so that it is put aside
+    hold.set()
+    pool.stop()
+    assert ran == ["first"]
 
 
 def test_a_fault_costs_no_thread_and_says_nothing_of_its_text(start):

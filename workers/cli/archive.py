@@ -13,7 +13,6 @@ from tasks.ledger import Ledger
 from tasks.ledger.archive import Place
 from tasks.ledger.backup import OWNER_ONLY, flush
 from workers.cli.asking import BAD_SETTINGS, NOT_DONE, ledger_of, refuse
-from workers.full_disk import in_words
 from workers.settings import SettingsError, load
 
 LEADS_TOGETHER: Final = 200  # so few that those who sell hardly wait for the ledger
@@ -29,7 +28,7 @@ Exit codes:
 
 @click.command("archive", epilog=_EPILOG)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--days", default=90, show_default=True, type=click.IntRange(min=1), help="How long ago a lead ended.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 36_500), help="How long ago it ended.")
 def command(file: Path, *, days: int) -> None:
     """Move what was said with the buyer about leads that ended long ago to FILE, a JSON object a line.
 
@@ -48,7 +47,7 @@ def command(file: Path, *, days: int) -> None:
         except FileExistsError:
             refuse("archive", f"{file} is there already", NOT_DONE)
         except OSError as fault:
-            refuse("archive", in_words(fault), NOT_DONE)
+            refuse("archive", f"{file}: {fault.strerror}", NOT_DONE)
     if not told:
         click.echo(f"no exchange of a lead that ended {days} days ago or earlier")
     else:
@@ -82,7 +81,7 @@ def _move(ledger: Ledger, out: TextIO, older_than_ms: int) -> tuple[int, int]:
         # On the disk before it leaves the ledger. A crash between the two leaves it in both.
         out.flush()
         os.fsync(out.fileno())
-        exchanges += ledger.remove_exchanges(batch.ids)
+        exchanges += ledger.remove_exchanges(batch)
         told += len(batch.lines)
         after = batch.ends
     return told, exchanges

@@ -2,7 +2,7 @@
 
 Calling Tasks, Canvas and Optimizing in Celery's user guide. What differs from the defaults is what the job asks for,
 and a pool of connections as large as that of the threads. A worker is started as
-``celery -A ops.bench.peers.celery_chain worker --pool threads --concurrency 16``.
+``celery -A ops.bench.peers.celery_chain worker --pool threads --concurrency 32``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """dramatiq on RabbitMQ: ping's actor sends to post's, with confirmed deliveries; everything else is dramatiq's default.
 
 The user guide, and Best Practices: small messages, one broker a module. Started as
-``dramatiq ops.bench.peers.dramatiq_chain --processes 2 --threads 16``.
+``dramatiq ops.bench.peers.dramatiq_chain --processes 2 --threads 32``.
 """
 
 from __future__ import annotations
