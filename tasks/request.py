@@ -104,10 +104,15 @@ class Request(CelerysRequest):
         super().on_failure(exc_info, *arguments, **options)
 
     def send_event(self, kind: str, /, **facts: Any) -> None:
-        """Send an event, without an error's own text."""
+        """Send an event, without an error's own text.
+
+        That a task comes again is told at once: whoever watches would hear of it after another worker's success.
+        """
         if "traceback" in facts:
             facts |= {"exception": self._cause, "traceback": None}
         super().send_event(kind, **facts)
+        if kind == "task-retried" and self.eventer:
+            self.eventer.flush()
 
 
 class _ThisThread:

@@ -84,15 +84,8 @@ class Consumer(CelerysConsumer):
         return None
 
     def on_send_event_buffered(self) -> None:
-        """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone.
-
-        Not that a task comes again: whoever watches would hear of it after another worker's success.
-        """
-        events = self.event_dispatcher
-        events.buffer_limit = EVENTS_TOGETHER
-        waiting = events._group_buffer["task"]  # noqa: SLF001 - Celery has no other way to it
-        if waiting and waiting[-1]["type"] == "task-retried":
-            super().on_send_event_buffered()
+        """Leave an event with those that wait. Celery would publish at each turn of its loop, mostly one alone."""
+        self.event_dispatcher.buffer_limit = EVENTS_TOGETHER
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Publish what waits, a few times a second."""
