@@ -43,7 +43,7 @@ class TaskPool(BasePool):
     """Runs tasks in `limit` threads, in the order in which they come. One that has begun is always ended.
 
     The thread that has been idle for the shortest time is called: its connection to the buyer is the freshest, and
-    where there is little to do most of them sleep on. Taken in turn, each would find its own too old for a post.
+    where there is little to do most of them sleep on. Taken in turn, each would find its own closed by the buyer.
     """
 
     body_can_be_buffer = True  # as Celery's pool of threads: a task's body may be read where it lies

@@ -125,7 +125,8 @@ Turned = tuple[str, int, int | None, str]
 class RedisStore:
     """See `Store`: in Redis or Valkey.
 
-    `ceiling` is the most calls a second, 0 for none. `now_ms` stands in for the server's clock.
+    `ceiling` is the most calls a second, 0 for none. `now_ms` stands in for the server's clock; `chance` gives a number
+    from 0 up to 1.
     """
 
     def __init__(
@@ -136,10 +137,12 @@ class RedisStore:
         test: bool,
         ceiling: float = 0,
         now_ms: Callable[[], int] = lambda: 0,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._store = store  # decodes what it reads
         self._ceiling = ceiling
         self._now = now_ms
+        self._chance = chance
         self._prefix = f"pingpost:{partner_id}:{'test' if test else 'live'}:"
         self._admit = Script(_script("pace.lua", "admit.lua"))
         self._heard = Script(_script("pace.lua", "heard.lua"))
@@ -165,7 +168,7 @@ class RedisStore:
                     # Each lead that the pace keeps waiting has a time of its own.
                     return Wait(int(ms) / 1000, f"the pace is {rate} calls a second", _number(code))
                 # A little more than is left, each lead its own: they need not all come at the same moment.
-                spread = 1 + 0.25 * random.random()  # noqa: S311 - chance, not a secret
+                spread = 1 + 0.25 * self._chance()
                 return Wait(int(ms) / 1000 * spread + 0.005, reason or "the buyer is being tried", _number(code))
             case ["closed", place, code, reason, until]:
                 closes = int(float(until))
@@ -190,7 +193,7 @@ class RedisStore:
         ticket, _, began = ticket.partition("/")  # one that was given out without the store has no beginning
         growth = ""
         if heard in HOLD_MS:
-            jitter = 0.95 + 0.05 * random.random()  # noqa: S311 - chance, not a secret
+            jitter = 0.95 + 0.05 * self._chance()
             growth = ",".join(str(round(ms * jitter)) for ms in HOLD_MS[heard])
         wish = round(max(retry_after_s, 0.1) * 1000) if retry_after_s is not None else 0
         told = (self._now(), heard.value, code or "", reason, growth, wish, self._ceiling)

@@ -9,33 +9,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from sqlalchemy import update
 
-from tasks.core.protocol import Call
-from tasks.core.states import State
 from tasks.ledger import Ledger
-from tasks.ledger.schema import attempts
-from tests.ledger.stories import SALE, age, attempts_of, bring, exchange, sold
+from tests.ledger.stories import attempts_of, sold_days_ago
 
 Run = Callable[..., Result]
-DAY_MS = 86_400_000
-
-
-def old(ledger: Ledger, lead_id: str, days: int = 91) -> None:
-    mine = bring(ledger, State.POSTING, lead_id)
-    _, untold = ledger.end(mine, exchange(Call.POST, SALE), sold(mine))
-    assert untold
-    ledger.mark_told(untold)
-    age(ledger, days * DAY_MS, "ended_at", "received_at", "deadline_at", lead_id=lead_id)
-    with ledger.engine.begin() as connection:
-        theirs = update(attempts).where(attempts.c.lead_id == lead_id)
-        connection.execute(theirs.values(at=attempts.c.at - days * DAY_MS))
 
 
 def test_they_stand_in_a_file_for_its_owner_and_the_lead_says_so(ledger: Ledger, run: Run, tmp_path: Path):
     for number in reversed(range(450)):
-        old(ledger, f"L{number}", days=91 + number)
-    old(ledger, "young", days=3)
+        sold_days_ago(ledger, f"L{number}", days=91 + number)
+    sold_days_ago(ledger, "young", days=3)
     file = tmp_path / "old.jsonl"
 
     done = run("archive", str(file))
@@ -50,7 +34,7 @@ def test_they_stand_in_a_file_for_its_owner_and_the_lead_says_so(ledger: Ledger,
 
 
 def test_where_nothing_is_old_there_is_no_file(ledger: Ledger, run: Run, tmp_path: Path):
-    old(ledger, "L1", days=89)
+    sold_days_ago(ledger, "L1", days=89)
     done = run("archive", str(tmp_path / "old.jsonl"))
     assert (done.exit_code, done.stdout) == (0, "no exchange of a lead that ended 90 days ago or earlier\n")
     assert not (tmp_path / "old.jsonl").exists()
@@ -58,7 +42,7 @@ def test_where_nothing_is_old_there_is_no_file(ledger: Ledger, run: Run, tmp_pat
 
 
 def test_a_file_that_is_there_is_left_alone(ledger: Ledger, run: Run, tmp_path: Path):
-    old(ledger, "L1")
+    sold_days_ago(ledger, "L1")
     (tmp_path / "old.jsonl").write_text("mine")
     done = run("archive", str(tmp_path / "old.jsonl"))
     assert (done.exit_code, done.stdout) == (1, "")
@@ -73,7 +57,7 @@ def test_what_does_not_reach_the_disk_stays_in_the_ledger(
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    old(ledger, "L1")
+    sold_days_ago(ledger, "L1")
     monkeypatch.setattr("workers.cli.archive.os.fsync", full)
     done = run("archive", str(tmp_path / "old.jsonl"))
     assert done.exit_code == 1

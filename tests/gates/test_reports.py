@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +28,7 @@ STEPS = st.tuples(
 def history(store: Redis, name: str, steps: list[Step], *, together: bool) -> Iterator[object]:
     """Live a history, and give what the store knows after each step."""
     clock = [NOW]
-    gates = RedisStore(store, partner_id=name, test=False, now_ms=lambda: clock[0])
+    gates = RedisStore(store, partner_id=name, test=False, now_ms=lambda: clock[0], chance=lambda: 0.5)
     tickets = count()
     flying: list[str] = []
     for ms, asked, bad, reported in steps:
@@ -51,13 +50,8 @@ def history(store: Redis, name: str, steps: list[Step], *, together: bool) -> It
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_the_store_is_left_as_if_each_had_been_reported_alone(shared, steps):
     shared.store.flushdb()
-    with patch("tasks.gates.store.random.random", return_value=0.5):  # the chance in how long all wait
-        compare(shared.store, steps)
-
-
-def compare(store: Redis, steps: list[Step]) -> None:
-    alone = list(history(store, "alone", steps, together=False))
-    assert list(history(store, "together", steps, together=True)) == alone
+    alone = list(history(shared.store, "alone", steps, together=False))
+    assert list(history(shared.store, "together", steps, together=True)) == alone
 
 
 def test_one_that_began_after_the_hold_opens_the_gate_for_all(shared):

@@ -133,6 +133,21 @@ def age(ledger: Ledger, by_ms: int, *names: str, lead_id: str = "L1") -> None:
         connection.execute(update(leads).where(leads.c.lead_id == lead_id).values(earlier))
 
 
+def sold_days_ago(ledger: Ledger, lead_id: str = "L1", days: int = 91, *, told: bool = True) -> None:
+    """Sell a lead by a ping and a post, so many days ago. Of several, the oldest is to be made first, as life does."""
+    mine = bring(ledger, State.POSTING, lead_id)
+    kept, untold = ledger.end(mine, exchange(Call.POST, SALE), sold(mine))
+    assert kept
+    assert untold
+    if told:
+        ledger.mark_told(untold)
+    by_ms = days * 86_400_000
+    age(ledger, by_ms, "ended_at", "received_at", "deadline_at", lead_id=lead_id)
+    with ledger.engine.begin() as connection:
+        theirs = update(attempts).where(attempts.c.lead_id == lead_id)
+        connection.execute(theirs.values(at=attempts.c.at - by_ms))
+
+
 def without_faults(results: Sequence[T | BaseException]) -> list[T]:
     """Give what `at_once` gave, where none of them failed."""
     good: list[T] = []

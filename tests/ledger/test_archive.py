@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from tasks.core.caps import Calendar
 from tasks.core.outcome import Status
@@ -19,7 +19,6 @@ from tasks.ledger.report import By, Report, Span, report
 from tasks.ledger.schema import attempts, leads
 from tests.ledger.crowd import fill
 from tests.ledger.stories import (
-    SALE,
     age,
     arrival,
     attempts_of,
@@ -28,25 +27,11 @@ from tests.ledger.stories import (
     columns,
     end,
     exchange,
-    sold,
+    sold_days_ago,
     take_in,
 )
 
 DAY_MS = 86_400_000
-
-
-def old(ledger: Ledger, lead_id: str = "L1", days: int = 91, *, told: bool = True) -> None:
-    """A lead that was sold so many days ago, by a ping and a post."""
-    mine = bring(ledger, State.POSTING, lead_id)
-    kept, untold = ledger.end(mine, exchange(Call.POST, SALE), sold(mine))
-    assert kept
-    assert untold
-    if told:
-        ledger.mark_told(untold)
-    age(ledger, days * DAY_MS, "ended_at", "received_at", "deadline_at", lead_id=lead_id)
-    with ledger.engine.begin() as connection:
-        theirs = update(attempts).where(attempts.c.lead_id == lead_id)
-        connection.execute(theirs.values(at=attempts.c.at - days * DAY_MS))
 
 
 def batches(ledger: Ledger, *, days: int = 90, limit: int = 100) -> list[Batch]:
@@ -61,7 +46,7 @@ def batches(ledger: Ledger, *, days: int = 90, limit: int = 100) -> list[Batch]:
 
 
 def test_an_old_lead_loses_its_exchanges_and_nothing_else(ledger: Ledger):
-    old(ledger)
+    sold_days_ago(ledger)
     before, said = columns(ledger), attempts_of(ledger)
 
     (batch,) = batches(ledger)
@@ -82,7 +67,7 @@ def test_an_old_lead_loses_its_exchanges_and_nothing_else(ledger: Ledger):
 
 
 def test_one_that_is_sent_again_is_answered_and_not_sold_again(ledger: Ledger):
-    old(ledger)
+    sold_days_ago(ledger)
     batches(ledger)
     (receipt,) = ledger.accept([arrival(redelivered=True)])
     assert receipt.reception is Reception.ENDED
@@ -92,7 +77,7 @@ def test_one_that_is_sent_again_is_answered_and_not_sold_again(ledger: Ledger):
 
 @pytest.mark.parametrize(("days", "told"), [(89, True), (400, False)])
 def test_a_young_one_and_one_whose_outcome_was_not_told_are_left(ledger: Ledger, days: int, told: bool):
-    old(ledger, days=days, told=told)
+    sold_days_ago(ledger, days=days, told=told)
     assert batches(ledger) == []
     assert len(attempts_of(ledger)) == 2
 
@@ -105,7 +90,9 @@ def test_one_without_an_end_is_left_however_old(ledger: Ledger):
 
 def test_batches_are_no_larger_than_asked_and_have_each_lead_once_the_oldest_first(ledger: Ledger):
     for number in reversed(range(5)):
-        old(ledger, f"L{number}", days=91 + number // 2)  # two that ended at the same time are told apart by their ids
+        sold_days_ago(
+            ledger, f"L{number}", days=91 + number // 2
+        )  # two that ended at the same time are told apart by their ids
     found = batches(ledger, limit=2)
     assert [len(batch.lines) for batch in found] == [2, 2, 1]
     leads = [line["lead_id"] for batch in found for line in batch.lines]
@@ -116,10 +103,10 @@ def test_batches_are_no_larger_than_asked_and_have_each_lead_once_the_oldest_fir
 
 def test_what_grew_old_after_an_archive_goes_with_the_next(ledger: Ledger):
     """Which begins where the oldest exchanges are, not at the oldest lead: those went with the first."""
-    old(ledger, "L1", days=400)
+    sold_days_ago(ledger, "L1", days=400)
     assert [line["lead_id"] for batch in batches(ledger) for line in batch.lines] == ["L1"]
     for lead_id, days in (("L3", 300), ("L2", 200), ("young", 3)):
-        old(ledger, lead_id, days=days)
+        sold_days_ago(ledger, lead_id, days=days)
     assert [line["lead_id"] for batch in batches(ledger) for line in batch.lines] == ["L3", "L2"]
     assert len(attempts_of(ledger, "young")) == 2
 

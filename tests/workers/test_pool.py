@@ -59,7 +59,7 @@ def test_as_many_run_at_once_as_there_are_threads(start):
 
 
 def test_the_thread_that_was_busy_last_is_called_first(start):
-    """Its connection to the buyer is the freshest: in turn, each would have been idle for too long to post by it."""
+    """Its connection to the buyer is the freshest: in turn, each would have been idle until the buyer closed it."""
     pool = start(8)
     threads: list[str] = []
     for task in range(50):
