@@ -46,6 +46,7 @@ class Step(Task):
         carries = hand.by is not None and not is_leaving()
         match take(self.services, call, lead_id, redelivered=redelivered, carries=carries, over=hand.taken_over()):
             case Later(seconds):
+                hand.tell()  # who takes the message up tells of it, and what came before must not come behind that
                 raise self.retry(countdown=self.app.countdown(seconds), max_retries=None)
             case Stop() as following:
                 self.end_chain()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -102,12 +102,14 @@ def is_leaving() -> bool:
 class Hand(threading.local):
     """What a worker's thread carries from one task to the next.
 
-    `by`: the task that runs and whose link may be taken; None: nobody's. `over`: the lead as that task left it.
+    `by`: the task that runs and whose link may be taken; None: nobody's. `over`: the lead as that task left it. `tell`:
+    publishes what who watches has not been told yet.
     """
 
     by: str | None
     link: Link | None
     over: Handover | None
+    tell: Callable[[], object]
 
     def __init__(self) -> None:
         self.open(None)
@@ -126,9 +128,9 @@ class Hand(threading.local):
         self.link = link
         return True
 
-    def open(self, by: str | None, *, goes_on: bool = False) -> None:
+    def open(self, by: str | None, *, goes_on: bool = False, tell: Callable[[], object] = lambda: None) -> None:
         """Begin a task, whose link may be taken if `by` names it; `goes_on`: with what the last one handed over."""
-        self.by, self.link = by, None
+        self.by, self.link, self.tell = by, None, tell
         if not goes_on:
             self.over = None
 

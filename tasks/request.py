@@ -44,7 +44,9 @@ class Request(CelerysRequest):
     def on_accepted(self, *arguments: Any) -> None:
         """Begin, in the thread that runs the task. A pool of processes comes here elsewhere, and carries nothing."""
         carries = self.app.posts_at_once and self.name == Call.PING
-        hand.open(self.name if carries else None, goes_on=isinstance(self.message, Letter))
+        by = self.name if carries else None
+        tell = self.eventer.flush if self.eventer else lambda: None
+        hand.open(by, goes_on=isinstance(self.message, Letter), tell=tell)
         super().on_accepted(*arguments)
 
     def on_success(self, outcome: Any, **options: Any) -> None:
@@ -106,7 +108,8 @@ class Request(CelerysRequest):
     def send_event(self, kind: str, /, **facts: Any) -> None:
         """Send an event, without an error's own text.
 
-        That a task comes again is told at once: whoever watches would hear of it after another worker's success.
+        That a task comes again is told at once: whoever watches would hear of it after another worker's success. So is
+        what was before it (`Step.follow`), since another worker has the message a moment after it is published.
         """
         if "traceback" in facts:
             facts |= {"exception": self._cause, "traceback": None}

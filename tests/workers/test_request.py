@@ -6,8 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.worker.request import Request as CelerysRequest
 
+from tasks.base import Step
+from tasks.carrying import hand
+from tasks.core.protocol import Call
 from tasks.request import Request
+from tasks.results import Later
 
 
 class Watched:
@@ -41,3 +46,33 @@ def test_that_a_task_comes_again_is_told_at_once(kind: str, told: list[str]):
 
 def test_where_nobody_watches_nothing_is_told():
     request(None).send_event("task-retried")
+
+
+def test_what_was_before_is_told_before_another_worker_can_have_the_message(monkeypatch: pytest.MonkeyPatch):
+    """It tells at once that it has it, and Flower would show a repeated task without its repetition."""
+    watched = Watched()
+    running = request(watched)
+    running._app, running.name, running._message = SimpleNamespace(posts_at_once=True), "post", None
+    monkeypatch.setattr(CelerysRequest, "on_accepted", lambda self, *_: self.send_event("task-started"))
+    running.on_accepted(1, 0.0)
+
+    class Published(Exception):
+        pass
+
+    def retry(**_: Any) -> Exception:
+        watched.asked.append("published")
+        return Published()
+
+    monkeypatch.setattr("tasks.base.take", lambda *_, **__: Later(0.06))
+    step = SimpleNamespace(
+        request=SimpleNamespace(delivery_info={}),
+        services=None,
+        app=SimpleNamespace(countdown=lambda seconds: seconds),
+        retry=retry,
+    )
+    try:
+        with pytest.raises(Published):
+            Step.follow(step, Call.POST, "L1")
+    finally:
+        hand.open(None)
+    assert watched.asked == ["task-started", "flush", "published"]
