@@ -57,7 +57,7 @@ end
 -- not for longer than a moment, lest one slow answer keep all others waiting; else as many as have lately gone well,
 -- and some more (heard.lua). If the buyer is under maintenance, or limits us, a burst of all workers' threads must not
 -- be what tells us.
-local places = tonumber(pace[2])
+local places, is_cold = tonumber(pace[2]), false
 if not places then
   local well = tonumber(pace[3])
   if well and well + IDLE_MS > now then
@@ -66,6 +66,7 @@ if not places then
   else
     places = COLD_PLACES
     lease = COLD_MS
+    is_cold = true
   end
 end
 local flying = redis.call('ZCOUNT', KEYS[2], '(' .. now, '(' .. (now + LONGEST_CALL_MS))
@@ -77,7 +78,8 @@ if flying >= places then
   -- The more have been turned away since the last answer, the later they come again: a thousand leads that wait for one
   -- call must not keep the broker busy with their asking.
   local turned = redis.call('HINCRBY', KEYS[1], 'turned', 1)
-  redis.call('HSET', KEYS[1], 'full', now)
+  -- Of the few that try a buyer there are never enough: that says nothing of how wide the way should be.
+  if not is_cold then redis.call('HSET', KEYS[1], 'full', now) end
   local poll = math.min(LONGEST_POLL_MS, math.floor(POLL_MS * (1 + turned / 64)))
   return wait_for(poll, code, reason, '')
 end

@@ -67,6 +67,17 @@ def test_a_burst_at_a_buyer_that_had_little_to_do_goes_out_in_growing_steps(shar
     assert steps[-1] == 4 * WIDE_PLACES
 
 
+def test_who_is_turned_away_while_the_buyer_is_tried_widens_nothing(shared):
+    """Three leads would make room for nine, and maintenance be found out by nine calls at once."""
+    tickets = burst(shared, 3)
+    assert len(tickets) == COLD_PLACES
+
+    for ticket in tickets:
+        hear(shared.gates(), ticket, Heard.WELL)
+
+    assert shared.store.hget("pingpost:XYZ:live:pace", "width") == str(NARROW_PLACES)
+
+
 @pytest.mark.parametrize(("rate", "tried"), [(100, False), (10, True)])
 def test_who_waits_for_a_moment_does_not_try_a_pace(shared, rate: int, tried: bool):
     """It would grow without end while it keeps nobody waiting, and the buyer refuse the next burst."""
