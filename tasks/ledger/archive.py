@@ -1,4 +1,4 @@
-"""The archive: the exchanges of leads that ended long ago leave the ledger for a file.
+"""The archive: the attempts of leads that ended long ago leave the ledger for a file.
 
 They are two fifths of what the ledger grows by, and once its outcome is told nothing of a lead's way asks for them.
 The lead stays, with its outcome, token and payout: it must not be sold again, and reports and statements ask for it.
@@ -17,7 +17,7 @@ from tasks.ledger.clock import now_ms
 from tasks.ledger.rows import from_ms, money
 from tasks.ledger.schema import attempts, leads
 
-# Whether such a lead's own ping met the cap, and not a gate, its exchanges alone tell (`report`).
+# Whether such a lead's own ping met the cap, and not a gate, its attempts alone tell (`report`).
 KEPT: Final = (Status.CAPPED.value, Status.BLOCKED.value)
 
 # Longer than any lead is on its way: within that, leads end in another order than that in which they were called for.
@@ -29,7 +29,7 @@ Place = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some leads' exchanges: a line for each lead, as the file has it; the last exchange of all; where to go on."""
+    """Some leads' attempts: a line for each lead, as the file has it; the last attempt of all; where to go on."""
 
     lines: Sequence[Mapping[str, Any]]
     last: int
@@ -37,7 +37,7 @@ class Batch:
 
 
 def old(connection: Connection, *, older_than_ms: int, after: Place | None, limit: int) -> Batch | None:
-    """Read the exchanges of the leads that ended so long ago and were told, the oldest first; None: there are no more.
+    """Read the attempts of the leads that ended so long ago and were told, the oldest first; None: there are no more.
 
     `after`: where the last batch ended. `limit`: leads at most.
     """
@@ -76,7 +76,7 @@ def old(connection: Connection, *, older_than_ms: int, after: Place | None, limi
 
 
 def _start(connection: Connection) -> Place | None:
-    """Give a place before the first lead that may still have exchanges here: older ones went with an earlier file."""
+    """Give a place before the first lead that may still have attempts here: older ones went with an earlier file."""
     status = select(leads.c.status).where(leads.c.lead_id == attempts.c.lead_id).scalar_subquery()
     first = select(attempts.c.at).where(func.coalesce(status, "").not_in(KEPT)).order_by(attempts.c.id).limit(1)
     at: int | None = connection.execute(first).scalar_one_or_none()
@@ -84,7 +84,7 @@ def _start(connection: Connection) -> Place | None:
 
 
 def remove(connection: Connection, batch: Batch) -> int:
-    """Remove exchanges that stand in the file. Gives how many were still here."""
+    """Remove attempts that stand in the file. Gives how many were still here."""
     theirs = attempts.c.lead_id.in_([line["lead_id"] for line in batch.lines])
     return connection.execute(delete(attempts).where(theirs, attempts.c.id <= batch.last)).rowcount
 

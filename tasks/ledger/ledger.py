@@ -232,15 +232,15 @@ class Ledger:
         """Erase the identity of old leads (`retention.erase`). Gives how many."""
         return self.write(lambda connection: retention.erase(connection, older_than_ms=older_than_ms, limit=limit))
 
-    def old_exchanges(self, *, older_than_ms: int, after: archive.Place | None, limit: int) -> archive.Batch | None:
-        """Read the exchanges of leads that ended so long ago (`archive.old`)."""
+    def old_attempts(self, *, older_than_ms: int, after: archive.Place | None, limit: int) -> archive.Batch | None:
+        """Read the attempts of leads that ended so long ago (`archive.old`)."""
         return self.read(
             lambda connection: archive.old(connection, older_than_ms=older_than_ms, after=after, limit=limit),
             one_moment=True,
         )
 
-    def remove_exchanges(self, batch: archive.Batch) -> int:
-        """Remove exchanges that stand in a file (`archive.remove`)."""
+    def remove_attempts(self, batch: archive.Batch) -> int:
+        """Remove attempts that stand in a file (`archive.remove`)."""
         return self.write(lambda connection: archive.remove(connection, batch))
 
     def checkpoint(self) -> None:

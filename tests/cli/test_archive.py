@@ -24,19 +24,19 @@ def test_they_stand_in_a_file_for_its_owner_and_the_lead_says_so(ledger: Ledger,
 
     done = run("archive", str(file))
 
-    assert (done.exit_code, done.stdout) == (0, f"{file}: 900 exchanges of 450 leads\n")
+    assert (done.exit_code, done.stdout) == (0, f"{file}: 900 attempts of 450 leads\n")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["lead_id"] for line in lines] == [f"L{number}" for number in reversed(range(450))]
     assert {tuple(attempt["call"] for attempt in line["attempts"]) for line in lines} == {("ping", "post")}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert "its exchanges are not in the ledger: archived" in run("lead", "L0").stdout
+    assert "its attempts are not in the ledger: archived" in run("lead", "L0").stdout
     assert "archived" not in run("lead", "young").stdout
 
 
 def test_where_nothing_is_old_there_is_no_file(ledger: Ledger, run: Run, tmp_path: Path):
     sold_days_ago(ledger, "L1", days=89)
     done = run("archive", str(tmp_path / "old.jsonl"))
-    assert (done.exit_code, done.stdout) == (0, "no exchange of a lead that ended 90 days ago or earlier\n")
+    assert (done.exit_code, done.stdout) == (0, "no attempt of a lead that ended 90 days ago or earlier\n")
     assert not (tmp_path / "old.jsonl").exists()
     assert run("archive", str(tmp_path / "old.jsonl"), "--days", "88").exit_code == 0
 

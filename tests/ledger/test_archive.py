@@ -38,14 +38,14 @@ def batches(ledger: Ledger, *, days: int = 90, limit: int = 100) -> list[Batch]:
     """Move all that is old, and give what was moved."""
     found: list[Batch] = []
     after = None
-    while (batch := ledger.old_exchanges(older_than_ms=days * DAY_MS, after=after, limit=limit)) is not None:
-        assert ledger.remove_exchanges(batch) == sum(len(line["attempts"]) for line in batch.lines)
+    while (batch := ledger.old_attempts(older_than_ms=days * DAY_MS, after=after, limit=limit)) is not None:
+        assert ledger.remove_attempts(batch) == sum(len(line["attempts"]) for line in batch.lines)
         found.append(batch)
         after = batch.ends
     return found
 
 
-def test_an_old_lead_loses_its_exchanges_and_nothing_else(ledger: Ledger):
+def test_an_old_lead_loses_its_attempts_and_nothing_else(ledger: Ledger):
     sold_days_ago(ledger)
     before, said = columns(ledger), attempts_of(ledger)
 
@@ -102,7 +102,7 @@ def test_batches_are_no_larger_than_asked_and_have_each_lead_once_the_oldest_fir
 
 
 def test_what_grew_old_after_an_archive_goes_with_the_next(ledger: Ledger):
-    """Which begins where the oldest exchanges are, not at the oldest lead: those went with the first."""
+    """Which begins where the oldest attempts are, not at the oldest lead: those went with the first."""
     sold_days_ago(ledger, "L1", days=400)
     assert [line["lead_id"] for batch in batches(ledger) for line in batch.lines] == ["L1"]
     for lead_id, days in (("L3", 300), ("L2", 200), ("young", 3)):

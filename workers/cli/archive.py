@@ -30,12 +30,12 @@ Exit codes:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--days", default=90, show_default=True, type=click.IntRange(1, 36_500), help="How long ago it ended.")
 def command(file: Path, *, days: int) -> None:
-    """Move what was said with the buyer about leads that ended long ago to FILE, a JSON object a line.
+    """Move the attempts of leads that ended long ago, what was said with the buyer, to FILE: a JSON object a line.
 
     Leads may be sold meanwhile.
 
     The leads stay in the ledger, with outcome, token and payout: none is sold again, and reports, statements and
-    repeated sendings find them. Of those that were capped or blocked the exchanges stay, too.
+    repeated sendings find them. Of those that were capped or blocked the attempts stay, too.
     """
     try:
         settings = load()
@@ -43,21 +43,21 @@ def command(file: Path, *, days: int) -> None:
         refuse("archive", str(wrong), BAD_SETTINGS)
     with ledger_of("archive", settings) as ledger:
         try:
-            told, exchanges = _fill(file, ledger, days * DAY_MS)
+            told, attempts = _fill(file, ledger, days * DAY_MS)
         except FileExistsError:
             refuse("archive", f"{file} is there already", NOT_DONE)
         except OSError as fault:
             refuse("archive", f"{file}: {fault.strerror}", NOT_DONE)
     if not told:
-        click.echo(f"no exchange of a lead that ended {days} days ago or earlier")
+        click.echo(f"no attempt of a lead that ended {days} days ago or earlier")
     else:
-        click.echo(f"{file}: {exchanges} exchanges of {told} leads")
+        click.echo(f"{file}: {attempts} attempts of {told} leads")
 
 
 def _fill(file: Path, ledger: Ledger, older_than_ms: int) -> tuple[int, int]:
     """Move all that is old to a new file, which is gone again where there is nothing.
 
-    Gives how many leads and exchanges.
+    Gives how many leads and attempts.
 
     Raises:
         FileExistsError, OSError: the file is there already, or cannot be written.
@@ -74,14 +74,14 @@ def _fill(file: Path, ledger: Ledger, older_than_ms: int) -> tuple[int, int]:
 
 def _move(ledger: Ledger, out: TextIO, older_than_ms: int) -> tuple[int, int]:
     """Move it, some leads at a time."""
-    told = exchanges = 0
+    told = attempts = 0
     after: Place | None = None
-    while (batch := ledger.old_exchanges(older_than_ms=older_than_ms, after=after, limit=LEADS_TOGETHER)) is not None:
+    while (batch := ledger.old_attempts(older_than_ms=older_than_ms, after=after, limit=LEADS_TOGETHER)) is not None:
         out.writelines(json.dumps(line) + "\n" for line in batch.lines)
         # On the disk before it leaves the ledger. A crash between the two leaves it in both.
         out.flush()
         os.fsync(out.fileno())
-        exchanges += ledger.remove_exchanges(batch)
+        attempts += ledger.remove_attempts(batch)
         told += len(batch.lines)
         after = batch.ends
-    return told, exchanges
+    return told, attempts

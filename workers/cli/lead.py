@@ -99,7 +99,7 @@ def _show(told: Story, console: Console) -> None:
     if told.attempts:
         console.print(_table(told.attempts))
     elif told.facts is not None and told.facts.status is not None and told.facts.pings + told.facts.posts:
-        console.print(Text("  its exchanges are not in the ledger: archived, or cut short by a crash"))
+        console.print(Text("  its attempts are not in the ledger: archived, or cut short by a crash"))
     for asker in told.askers:
         when = f"told {_time(asker.told_at)}" if asker.told_at else "not told yet"
         again = " (sent again)" if asker.replayed else ""
