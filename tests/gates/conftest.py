@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -26,15 +26,17 @@ def ask(*scopes: str, lead_id: str = "", sells: bool = False, patience_ms: int =
 
 @dataclass(frozen=True)
 class Shared:
-    """What the workers of a test share."""
+    """What the workers of a test share. `clock` gives what the store takes for now, in ms; 0: its own clock."""
 
     store: Redis
     ledger: Ledger
+    clock: Callable[[], int] = lambda: 0
 
     def gates(self, *, test: bool = False) -> SharedGates:
         """One worker's gates."""
         return SharedGates(
-            RedisStore(self.store, partner_id="XYZ", test=test), Register(self.ledger, CALENDAR, test=test)
+            RedisStore(self.store, partner_id="XYZ", test=test, now_ms=self.clock),
+            Register(self.ledger, CALENDAR, test=test),
         )
 
 
