@@ -32,15 +32,16 @@ demo: install ## sell 100 sample leads to the sandbox buyer (KEEP=1 stays up)
 
 # The pure part first: it is quick, and every branch of it must be taken.
 PURE := tests/core tests/properties tests/buyers
-# The rest mostly waits for processes that start, die and come back: four files at a time, each run with servers of its own.
+# The rest mostly waits for processes that start, die and come back: four files or suites at a time (`tests/conftest.py`),
+# each process of the run with servers of its own.
 SIDE_BY_SIDE ?= 4
 # And what measures a pace has the machine to itself: among the others calls go out late and in bursts, which no buyer's
 # limit is meant for.
 ALONE := tests/bounds/test_bounds.py::test_a_rate_limit_is_found_and_kept_to
 
 test: install-dev ## run every test, on every broker and database at hand
-	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing
-	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --deselect $(ALONE) --numprocesses $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(PURE) --cov --cov-report=term-missing --numprocesses 2
+	$(BIN)/python -m pytest $(PURE:%=--ignore=%) --deselect $(ALONE) --numprocesses $(SIDE_BY_SIDE) --no-loadscope-reorder
 	$(BIN)/python -m pytest $(ALONE)
 
 simulate: install-dev ## run a hundred thousand schedules of the simulated installation (SCHEDULES, SEED)

@@ -167,20 +167,20 @@ class Houses:
         return House(installation, buyer, upstream, posts, way_to_broker)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
-    """Starts installations for the whole suite."""
+    """Starts installations for this suite."""
     with ExitStack() as stack:
         yield Houses(tmp_path_factory, stack)
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+@pytest.fixture(scope="package", params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 def house(request: pytest.FixtureRequest, houses: Houses) -> House:
     """One on the embedded broker, one on RabbitMQ."""
     return houses[request.param]
 
 
-@pytest.fixture(scope="session", params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+@pytest.fixture(scope="package", params=["redis", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 def cuttable(request: pytest.FixtureRequest, houses: Houses) -> House:
     """One on Valkey, one on RabbitMQ, whose ways to their brokers can be cut."""
     return houses[request.param]

@@ -48,7 +48,7 @@ class House:
 
 
 @pytest.fixture(
-    scope="session",
+    scope="package",
     params=[
         "embedded",
         pytest.param("rabbitmq", marks=[pytest.mark.rabbitmq, pytest.mark.postgresql]),
