@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,9 +13,10 @@ import pytest
 from redis import Redis
 
 from tasks.core.caps import Calendar
-from tasks.gates import Ask, RedisStore, Register, SharedGates
+from tasks.gates import Ask, Go, Heard, RedisStore, Register, SharedGates
 from tasks.ledger import Ledger, migrate
 
+SCOPE = "category:16001"
 CALENDAR = Calendar(ZoneInfo("America/New_York"), time(0))
 
 
@@ -38,6 +39,35 @@ class Shared:
             RedisStore(self.store, partner_id="XYZ", test=test, now_ms=self.clock),
             Register(self.ledger, CALENDAR, test=test),
         )
+
+    def standing_still(self) -> Shared:
+        """The same where no time passes but what a test moves in the records: a busy machine changes no answer."""
+        seconds, microseconds = self.store.time()
+        now = seconds * 1000 + microseconds // 1000
+        return replace(self, clock=lambda: now)
+
+
+def hear(gates: SharedGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
+    code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
+    gates.heard(ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
+    gates.flush()
+
+
+def go(gates: SharedGates) -> Go:
+    answer = gates.admit(ask(SCOPE))
+    assert isinstance(answer, Go)
+    return answer
+
+
+def burst(shared: Shared, size: int) -> list[Go]:
+    """Ask for so many calls at once, and give those that may go."""
+    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(size)]
+    return [answer for answer in answers if isinstance(answer, Go)]
+
+
+def pass_the_hold(shared: Shared) -> None:
+    """Make the hold's end come now: its record is moved."""
+    shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
 
 
 @pytest.fixture

@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from structlog.testing import capture_logs
 
 from ops.servers.waiting import wait_until
-from tasks.gates import Go, Heard, SharedGates, Wait
-from tasks.gates.store import (
-    COLD_PLACES,
-    HOLD_MS,
-    LIMITED_MS,
-    LONGEST_POLL_MS,
-    NARROW_PLACES,
-    SLOWEST_SOFT,
-    WIDE_PLACES,
-)
-from tests.gates.conftest import Shared, ask
-
-SCOPE = "category:16001"
+from tasks.gates import Go, Heard, Wait
+from tasks.gates.store import HOLD_MS, LIMITED_MS, SLOWEST_SOFT, WIDE_PLACES
+from tests.gates.conftest import SCOPE, Shared, ask, go, hear, pass_the_hold
 
 
 @pytest.fixture
 def shared(shared: Shared) -> Shared:
-    """Time stands still, and what a test lets pass is moved in the records: a busy machine changes no answer."""
-    seconds, microseconds = shared.store.time()
-    now = seconds * 1000 + microseconds // 1000
-    return replace(shared, clock=lambda: now)
-
-
-def hear(gates: SharedGates, ticket: Go, heard: Heard, retry_after_s: float | None = None) -> None:
-    code = {Heard.WAIT: 1000, Heard.SLOW: 1100}.get(heard)
-    gates.heard(ticket, heard, code=code, reason="the buyer's words", retry_after_s=retry_after_s)
-    gates.flush()
-
-
-def go(gates: SharedGates) -> Go:
-    answer = gates.admit(ask(SCOPE))
-    assert isinstance(answer, Go)
-    return answer
-
-
-def burst(shared, size: int) -> list[Go]:
-    """Ask for so many calls at once, and give those that may go."""
-    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(size)]
-    return [answer for answer in answers if isinstance(answer, Go)]
-
-
-def pass_the_hold(shared) -> None:
-    """Make the hold's end come now: its record is moved."""
-    shared.store.hset("pingpost:XYZ:live:pace", "hold", 1)
-
-
-def test_a_buyer_that_has_not_answered_of_late_is_tried_by_few_calls_at_once(shared):
-    answers = [shared.gates().admit(ask(SCOPE)) for _ in range(20)]
-
-    assert sum(isinstance(answer, Go) for answer in answers) == COLD_PLACES
-    assert all(answer.seconds < 0.2 for answer in answers if isinstance(answer, Wait))
-
-
-def test_a_burst_at_a_buyer_that_had_little_to_do_goes_out_in_growing_steps(shared):
-    """Maintenance that begins between two leads must not be found out by a call of every thread of every worker."""
-    hear(shared.gates(), go(shared.gates()), Heard.WELL)
-
-    steps = []
-    while sum(steps) < 4 * WIDE_PLACES:
-        tickets = burst(shared, 4 * WIDE_PLACES)
-        steps.append(len(tickets))
-        for ticket in tickets:
-            hear(shared.gates(), ticket, Heard.WELL)
-
-    assert steps[0] == NARROW_PLACES
-    assert steps == sorted(steps)
-    assert steps[-1] == 4 * WIDE_PLACES
-
-
-def test_who_is_turned_away_while_the_buyer_is_tried_widens_nothing(shared):
-    """Three leads would make room for nine, and maintenance be found out by nine calls at once."""
-    tickets = burst(shared, 3)
-    assert len(tickets) == COLD_PLACES
-
-    for ticket in tickets:
-        hear(shared.gates(), ticket, Heard.WELL)
-
-    assert shared.store.hget("pingpost:XYZ:live:pace", "width") == str(NARROW_PLACES)
+    return shared.standing_still()
 
 
 @pytest.mark.parametrize(("rate", "tried"), [(100, False), (10, True)])
@@ -100,47 +28,6 @@ def test_who_waits_for_a_moment_does_not_try_a_pace(shared, rate: int, tried: bo
     assert isinstance(answer, Wait)
     assert (answer.seconds >= LIMITED_MS / 1000) == tried
     assert shared.store.hexists("pingpost:XYZ:live:pace", "limited") == tried
-
-
-def test_a_way_half_full_of_slow_calls_widens_before_a_call_is_turned_away(shared):
-    """Slow answers must not keep those waiting that the buyer would answer at once."""
-    hear(shared.gates(), go(shared.gates()), Heard.WELL)
-
-    for _ in range(WIDE_PLACES // 4):
-        go(shared.gates())  # a slow one, in flight from now on
-        for _ in range(3):
-            hear(shared.gates(), go(shared.gates()), Heard.WELL)
-
-    assert len(burst(shared, WIDE_PLACES)) >= WIDE_PLACES // 4
-
-
-def test_a_way_that_is_no_longer_used_narrows_again(shared):
-    tickets: list[Go] = []
-    while len(tickets) < 2 * WIDE_PLACES:
-        tickets = burst(shared, 2 * WIDE_PLACES)
-        for ticket in tickets:
-            hear(shared.gates(), ticket, Heard.WELL)
-
-    for _ in range(8):
-        # A second is over: the record of it is moved.
-        shared.store.hset("pingpost:XYZ:live:pace", mapping={"looked": 0, "full": 0})
-        hear(shared.gates(), go(shared.gates()), Heard.WELL)
-
-    assert len(burst(shared, 20)) == NARROW_PLACES
-
-
-def test_leads_that_wait_for_a_place_come_again_the_later_the_more_they_are(shared):
-    hear(shared.gates(), go(shared.gates()), Heard.WELL)
-    tickets = burst(shared, NARROW_PLACES)
-    gates = shared.gates()
-    waits = [gates.admit(ask(SCOPE)).seconds for _ in range(1000)]
-    assert max(waits[:8]) < 0.1
-    assert min(waits[-8:]) >= LONGEST_POLL_MS / 1000
-    assert max(waits) < 1.4 * LONGEST_POLL_MS / 1000
-
-    hear(shared.gates(), tickets[0], Heard.NOTHING)
-    go(shared.gates())
-    assert shared.gates().admit(ask(SCOPE)).seconds < 0.1
 
 
 def test_a_wish_to_come_back_at_once_is_granted_once(shared):
@@ -212,19 +99,6 @@ def test_the_buyer_s_own_wish_is_heard_and_bounded(shared):
     answer = shared.gates().admit(ask(SCOPE))
     assert isinstance(answer, Wait)
     assert answer.seconds < 38
-
-
-def test_one_good_answer_after_a_hold_opens_the_way_and_the_next_widen_it(shared):
-    hear(shared.gates(), go(shared.gates()), Heard.WAIT)
-    pass_the_hold(shared)
-    with capture_logs() as lines:
-        hear(shared.gates(), go(shared.gates()), Heard.WELL)
-    assert [(line["event"], line["scope"]) for line in lines] == [("gate.opened", "buyer")]
-    tickets = burst(shared, WIDE_PLACES)
-    assert len(tickets) == NARROW_PLACES
-    for ticket in tickets:
-        hear(shared.gates(), ticket, Heard.WELL)
-    assert len(burst(shared, WIDE_PLACES)) == 2 * NARROW_PLACES
 
 
 def test_a_hold_after_a_good_answer_is_as_short_as_the_first(shared):
@@ -323,16 +197,6 @@ def test_a_good_answer_to_a_call_from_before_the_hold_does_not_end_it(shared):
     hear(shared.gates(), late, Heard.WELL)
 
     assert isinstance(shared.gates().admit(ask(SCOPE)), Wait)
-
-
-def test_no_answer_frees_the_place_and_changes_nothing(shared):
-    tickets = [go(shared.gates()) for _ in range(COLD_PLACES)]
-    assert isinstance(shared.gates().admit(ask(SCOPE)), Wait)
-
-    for ticket in tickets:
-        hear(shared.gates(), ticket, Heard.NOTHING)
-
-    assert isinstance(shared.gates().admit(ask(SCOPE)), Go)
 
 
 def test_an_operator_ends_a_hold_by_hand(shared):

@@ -90,9 +90,8 @@ def test_one_without_an_end_is_left_however_old(ledger: Ledger):
 
 def test_batches_are_no_larger_than_asked_and_have_each_lead_once_the_oldest_first(ledger: Ledger):
     for number in reversed(range(5)):
-        sold_days_ago(
-            ledger, f"L{number}", days=91 + number // 2
-        )  # two that ended at the same time are told apart by their ids
+        # Two that ended at the same time are told apart by their ids.
+        sold_days_ago(ledger, f"L{number}", days=91 + number // 2)
     found = batches(ledger, limit=2)
     assert [len(batch.lines) for batch in found] == [2, 2, 1]
     leads = [line["lead_id"] for batch in found for line in batch.lines]
