@@ -1,4 +1,4 @@
-"""What a call sends, and what facts amount to: the table of cases, one after the other."""
+"""What the facts of an answer amount to: the table of cases, one after the other."""
 
 from __future__ import annotations
 
@@ -10,26 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.buyers.answers import Facts
-from tasks.buyers.letsmakealead.wire import Sender, SendPrice, interpret, read_retry_after, request_fields
-from tasks.buyers.port import Offer
-from tasks.buyers.registry import load_protocol, mapping_with
+from tasks.buyers.letsmakealead.wire import interpret, read_retry_after
+from tasks.buyers.registry import mapping_with
 from tasks.core.bid import Bid
 from tasks.core.money import Money
-from tasks.core.protocol import Call, Protocol
+from tasks.core.protocol import Call
 from tasks.core.reasons import Refusal, Unreadable
 from tasks.core.sale import Sale
+from tests.buyers.offers import PRICE, PROTOCOL, sent
 
-PROTOCOL = load_protocol()
-PRICE, ZERO = Money.parse("12.50"), Money(0)
+ZERO = Money(0)
 NUMBER = "8005550100"
 SELLING = [call for call in Call if call.sells]
-FULL = {rule.name: f"<{rule.name}>" for rule in PROTOCOL.lead_fields}
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
-
-
-def sent(call: Call, send_price: SendPrice = "none", resptype: str = "JSON", **offer: Any) -> dict[str, str]:
-    given = {"fields": FULL, "customid": "lead-1", "token": "t-1", "price": PRICE, **offer}
-    return request_fields(call, Offer(**given), Sender("XYZ", "secret", resptype, send_price), PROTOCOL)
 
 
 def judged(call: Call = Call.PING, status: int = 200, telephone: str = "", **facts: Any) -> object:
@@ -40,68 +33,6 @@ def why(call: Call = Call.PING, status: int = 200, **facts: Any) -> str:
     answer = judged(call, status, **facts)
     assert isinstance(answer, Unreadable), answer
     return answer.why
-
-
-# Requests
-
-
-@pytest.mark.parametrize("call", Call)
-def test_a_call_carries_what_the_table_gives_it_and_nothing_else(call: Call, protocol: Protocol) -> None:
-    table = [rule.name for rule in protocol.fields if rule.presence[call] != "no"]
-    assert list(sent(call)) == table
-
-
-def test_a_ping_carries_no_caller() -> None:
-    for send_price in ("none", "ping", "post", "both"):
-        assert not sent(Call.PING, send_price).keys() & PROTOCOL.identity_fields  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("call", "send_price", "carried"),
-    [
-        (Call.PING, "none", False),
-        (Call.PING, "ping", True),
-        (Call.PING, "post", False),
-        (Call.PING, "both", True),
-        (Call.POST, "none", False),
-        (Call.POST, "ping", False),
-        (Call.POST, "post", True),
-        (Call.POST, "both", True),
-        (Call.ONE_STEP, "both", False),
-        (Call.DIRECT_POST, "none", True),
-    ],
-)
-def test_a_price_is_sent_where_the_table_or_configuration_says_so(
-    call: Call, send_price: SendPrice, carried: bool
-) -> None:
-    assert ("price" in sent(call, send_price)) is carried
-
-
-def test_a_ping_without_a_floor_carries_no_price() -> None:
-    assert "price" not in sent(Call.PING, "ping", price=None)
-
-
-def test_values_come_from_where_the_table_says() -> None:
-    fields = sent(Call.POST, "post")
-    assert (fields["partnerid"], fields["key"], fields["customid"]) == ("XYZ", "secret", "lead-1")
-    assert (fields["token"], fields["price"], fields["price_tag"]) == ("t-1", "12.50", "1")
-    assert fields["firstname"] == "<firstname>"
-
-
-def test_empty_values_are_left_out() -> None:
-    fields = sent(Call.POST, resptype="", fields={**FULL, "city": ""})
-    assert not {"resptype", "city"} & fields.keys()
-
-
-def test_a_call_that_lacks_what_it_needs_is_not_made() -> None:
-    with pytest.raises(ValueError, match="a post needs a token"):
-        sent(Call.POST, token=None)
-    with pytest.raises(ValueError, match="a direct_post needs a price"):
-        sent(Call.DIRECT_POST, price=None)
-
-
-def test_a_sender_s_repr_holds_no_key() -> None:
-    assert "secret" not in repr(Sender("XYZ", "secret"))
 
 
 # Pings
