@@ -1,8 +1,10 @@
-"""kombu's transport over Redis and Valkey, which outlives what strangers push onto the workers' lists.
+"""kombu's transport over Redis and Valkey, which outlives what strangers push onto the workers' lists, and keeps order.
 
 kombu pops an element and then reads it: one that is no message of kombu's raises in the loop that all workers' threads
 live by, ends the worker, and is gone. Here it is handed on as a message that holds it, whole: the consumer keeps what
 is no task with the dead letters.
+
+What a reader gives back unacknowledged lies where it lay, as on RabbitMQ; kombu puts it there in the wrong order.
 """
 
 from __future__ import annotations
@@ -16,8 +18,21 @@ from kombu.transport import redis
 from kombu.utils.json import loads
 
 
+class QoS(redis.QoS):
+    """kombu's book of what is not acknowledged."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give all of it back: each goes before the others of its list, so the one that was taken last goes first."""
+        with self.channel.conn_or_acquire(client) as one:
+            for tag in reversed(self._delivered):
+                self.restore_by_tag(tag, client=one)
+        self._delivered.clear()
+
+
 class Channel(redis.Channel):
-    """kombu's channel, whose readers take any element."""
+    """kombu's channel, whose readers take any element, and give back in order."""
+
+    QoS = QoS
 
     def _brpop_read(self, **options: Any) -> bool:
         # As kombu's own, but for how an element is read.

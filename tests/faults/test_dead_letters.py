@@ -7,10 +7,12 @@ import sys
 
 import amqp
 import pytest
+from kombu import Queue
 
 from tests.faults.conftest import House
 from tests.integration.installation import wait_for
 from tests.integration.upstream import amqp_connection
+from workers.transport import connect_to
 
 BURY = "from workers.celery import app; app.bury('ping', '{0}', 'ValueError in ask:1')"
 
@@ -24,6 +26,37 @@ def test_a_task_that_a_fault_of_ours_broke_lies_with_the_dead_letters(house: Hou
     letters = house.installation.answer("dead", "list", "--json")
 
     assert ("dead", "ValueError in ask:1") in [(letter["queue"], letter["reason"]) for letter in letters]
+
+
+def test_what_is_read_and_given_back_lies_where_it_lay(house: House, monkeypatch):
+    """Before whatever came meanwhile: the number of a dead letter is the same after any look at them."""
+    # Those upstream have plain kombu, and it remembers its own transports for the whole process.
+    monkeypatch.setattr("kombu.transport._transport_cache", {})
+    with connect_to(house.installation.broker_url) as connection:
+        channel = connection.default_channel
+        queue = Queue("read-and-given-back", durable=False)(channel)
+        queue.declare()
+
+        def send(*names: str) -> None:
+            for name in names:
+                connection.Producer().publish({"name": name}, routing_key=queue.name)
+
+        def read() -> list[str]:
+            found = []
+            while (message := queue.get()) is not None:
+                found.append(message.payload["name"])
+                if message.payload["name"] == "done with":
+                    message.ack()
+            return found
+
+        send("first", "done with", "second", "third")
+        before = read()
+        send("meanwhile")
+        channel.basic_recover(requeue=True)
+
+        assert before == ["first", "done with", "second", "third"]
+        assert read() == ["first", "second", "third", "meanwhile"]
+        queue.delete()
 
 
 @pytest.mark.rabbitmq

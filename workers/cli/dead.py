@@ -150,21 +150,19 @@ def _each(decide: Callable[[Any, Letter], bool]) -> Iterator[Letter]:
 
 
 def _each_of(connection: Any, name: str, queue: Any, decide: Callable[[Any, Letter], bool]) -> Iterator[Letter]:
-    bound = queue(connection.default_channel)
+    channel = connection.default_channel
+    bound = queue(channel)
     bound.declare()
-    kept = []
     place = 0
     while (message := bound.get(accept=["json"])) is not None:
         place += 1
         letter = Letter(name, place, _reason(message.headers), message)
         if decide(connection, letter):
             message.ack()
-        else:
-            kept.append(message)
         yield letter
-    # In their order: RabbitMQ puts each back to its place, kombu on Redis behind all others.
-    for message in kept:
-        message.requeue()
+    # All others to their places, whatever came meanwhile: a number that was listed still names its letter. A
+    # message's own requeue() would put it behind what came, on Redis.
+    channel.basic_recover(requeue=True)
 
 
 def _reason(headers: Any) -> str:
