@@ -81,6 +81,19 @@ def workers(browser: WebDriver) -> dict[str, str]:
     return {row["Worker"].partition(".")[0]: row["Status"] for row in rows(browser, "workers-table")}
 
 
+def open_worker(browser: WebDriver, url: str, name: str) -> str:
+    """Open the page of a worker, and give the name that it shows.
+
+    There is none before the worker has answered Flower, which gives it a second for that, each time.
+    """
+
+    def found(it: WebDriver) -> str | None:
+        it.get(f"{url}/worker/{name}")
+        return next((shown.text for shown in it.find_elements(By.ID, "workername")), None)
+
+    return until(browser, found)
+
+
 def open_tasks(browser: WebDriver, url: str, look: Callable[[list[dict[str, str]]], object]) -> list[dict[str, str]]:
     """Open the page of tasks, fifty a page; give its rows when they are what is looked for. By itself it asks once."""
     browser.get(f"{url}/broker")

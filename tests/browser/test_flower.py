@@ -40,6 +40,7 @@ from tests.browser.flower import (
     celery,
     open_task,
     open_tasks,
+    open_worker,
     rows,
     sign_in,
     start_flower,
@@ -182,8 +183,7 @@ def test_no_page_tells_a_caller_or_a_secret(seen: Seen, browser: WebDriver):
 def test_who_may_only_look_finds_no_button_and_every_order_is_refused(seen: Seen, browser: WebDriver):
     """On the page of a worker; by the page's own script; and by every path that takes orders."""
     sign_in(browser, seen.read_only)
-    browser.get(f"{seen.read_only}/worker/{MORE}")
-    assert until(browser, lambda it: it.find_element(By.ID, "workername")).text == MORE
+    assert open_worker(browser, seen.read_only, MORE) == MORE
     assert browser.find_elements(By.CSS_SELECTOR, "main button") == []
 
     order = "fetch(arguments[0], {method: 'POST'}).then((it) => arguments[1](it.status))"
@@ -203,8 +203,7 @@ def test_who_may_only_look_finds_no_button_and_every_order_is_refused(seen: Seen
 def test_without_a_password_there_is_no_button_either_for_the_api_is_closed(seen: Seen, browser: WebDriver):
     """As `pingpost up` starts it: a page shows nothing that would not work."""
     url = seen.installation.flower
-    browser.get(f"{url}/worker/{MORE}")
-    assert until(browser, lambda it: it.find_element(By.ID, "workername")).text == MORE
+    assert open_worker(browser, url, MORE) == MORE
     assert browser.find_elements(By.CSS_SELECTOR, "main button") == []
     assert asked(f"{url}/api/workers")[0] == 401
     assert asked(f"{url}/api/worker/shutdown/{MORE}", method="POST")[0] == 401
@@ -217,7 +216,7 @@ def test_with_the_password_a_worker_is_asked_to_end_and_comes_back(seen: Seen, b
     before = seen.installation.lines("worker.ready")
     name = next(line["worker"] for line in before if line["worker"].startswith("post1"))
     sign_in(browser, seen.guarded)
-    browser.get(f"{seen.guarded}/worker/{name}")
+    assert open_worker(browser, seen.guarded, name) == name
 
     until(browser, lambda it: it.find_element(By.ID, "worker-group")).click()
     until(browser, lambda it: it.find_element(By.ID, "worker-shutdown")).click()
@@ -230,7 +229,7 @@ def test_a_worker_is_told_to_take_from_the_front_door_and_does_not(seen: Seen):
     """The button is for one more queue of tasks. Of leads it would make dead letters."""
     node = next(line["worker"] for line in seen.installation.lines("worker.ready"))
     order = f"{seen.guarded}/api/worker/queue/add-consumer/{quote(node)}?queue=leads"
-    assert asked(order, OPERATOR, "POST")[0] == 200
+    wait_for(lambda: asked(order, OPERATOR, "POST")[0] == 200, WITHIN_S)  # Flower gives a worker a second to answer
     seen.installation.wait_for_line("queue.refused", queue="leads")
 
 

@@ -26,9 +26,9 @@ from workers.places import ledger_default
 from workers.producer import BrokerAway, Outcome, Producer
 
 BROKERS = ("rabbitmq", "embedded")
+PING_TIMEOUT_S = 1.5
 POST_TIMEOUT_S = 2.0
 SETTLE_S = 180
-ENVIRONMENT = {"PINGPOST_PING_TIMEOUT_S": "1.5", "PINGPOST_POST_TIMEOUT_S": str(POST_TIMEOUT_S)}
 
 
 def scenario(seed: int) -> dict[str, Any]:
@@ -77,12 +77,15 @@ class Result:
         }
 
 
-def run(folder: Path, broker: str, *, leads: int, rate: float, seed: int) -> Result:
+def run(
+    folder: Path, broker: str, *, leads: int, rate: float, seed: int, post_timeout_s: float = POST_TIMEOUT_S
+) -> Result:
     """Run one installation under chaos in `folder`, at most `rate` leads a second, and compare the books."""
     began = time.monotonic()
     with ExitStack() as stack:
         buyer = stack.enter_context(Sandbox(scenario(seed)))
-        environment, node = dict(ENVIRONMENT), None
+        node = None
+        environment = {"PINGPOST_PING_TIMEOUT_S": str(PING_TIMEOUT_S), "PINGPOST_POST_TIMEOUT_S": str(post_timeout_s)}
         if broker == "rabbitmq":
             url, stop = start_rabbitmq()
             stack.callback(stop)
@@ -126,7 +129,7 @@ def run(folder: Path, broker: str, *, leads: int, rate: float, seed: int) -> Res
             doubles=report["doubles"],
             calls=report["calls"],
             interruptions=chaos.posts_killed,
-            call_s=POST_TIMEOUT_S + 1,
+            call_s=post_timeout_s + 1,
             secrets=(*IDENTITY, KEY),
         )
         findings = compare(books)

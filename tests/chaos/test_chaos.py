@@ -23,7 +23,8 @@ def test_under_chaos_the_four_books_agree(tmp_path: Path, broker: str):
     seed = int(os.environ.get(SEED_VARIABLE, "7"))
     print(f"{SEED_VARIABLE}={seed}")  # noqa: T201 - pytest shows it beside a failure, to run it again
     try:
-        result = run(tmp_path, broker, leads=500, rate=30, seed=seed)
+        # Twice the time for an answer: the buyer runs in this process, beside which other tests run.
+        result = run(tmp_path, broker, leads=500, rate=30, seed=seed, post_timeout_s=4)
     except NoRabbitmq as reason:
         missing(str(reason))
     assert result.accepted == 500

@@ -135,6 +135,8 @@ def absent(place: Place, what: str) -> dict[str, Any]:
             wait_for(lambda: said(f"{what}.away") in processes, 30, lambda: f"{said(f'{what}.away')} said {what}.away")
             sold_before = len(place.buyer.book()["sales"])
             time.sleep(max(0.0, ABSENCE_S - (time.monotonic() - began)))
+            if what == "store":  # without it leads are sold, if slowly
+                wait_for(lambda: len(place.buyer.book()["sales"]) > sold_before, 20)
             sold_meanwhile = len(place.buyer.book()["sales"]) - sold_before
         finally:
             place.ways[what].listen()

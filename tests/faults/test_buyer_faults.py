@@ -99,6 +99,8 @@ def test_a_post_that_is_refused_a_connection_is_tried_until_there_is_one(refused
 def test_a_single_call_that_is_refused_a_connection_is_tried_until_there_is_one(refused: House, call: str):
     """The same for calls that need no ping."""
     name = f"x-refused-{call}"
+    for put_off in AGAIN:
+        refused.outcome(put_off)
     refused.buyer.stop()
     try:
         send(refused, (name, {"zipcode": "61000", **flow_of(call)}))

@@ -20,15 +20,20 @@ from tests.integration.installation import Installation, installed, lead, wait_f
 from workers.places import ledger_default
 from workers.producer import Producer
 
+pytestmark = pytest.mark.timeout(240)
+
 # Long deadlines: a ledger that is simply put back would have its open leads sold again.
 NAMES = [f"backup-{number}" for number in range(30)]
 SLOW, QUICK = "30301", "33139"
+# So long that a copy is made meanwhile on a machine that is busy with other tests, too.
+SLOW_S = 12
+PATIENT = {"PINGPOST_POST_TIMEOUT_S": "30"}
 
 
 @pytest.fixture
 def buyer() -> Iterator[Sandbox]:
     """A buyer that takes its time over some posts: these are open while the others are sold."""
-    with Sandbox({"rules": [{"call": "post", "zipcode": SLOW, "latency_ms": 3000}]}) as sandbox:
+    with Sandbox({"rules": [{"call": "post", "zipcode": SLOW, "latency_ms": SLOW_S * 1000}]}) as sandbox:
         yield sandbox
 
 
@@ -72,7 +77,7 @@ def _after_the_restore(house: Installation, buyer: Sandbox, said: str) -> None:
 
 def test_a_sqlite_ledger_is_copied_under_load_and_restored(tmp_path: Path, buyer: Sandbox):
     """`pingpost backup` while leads are sold; the file is lost; `pingpost restore`."""
-    with installed(tmp_path, buyer, {}, "--no-flower") as house:
+    with installed(tmp_path, buyer, PATIENT, "--no-flower") as house:
         for _ in _sell(house, buyer):
             done = house.command("backup", "copy")
             assert done.returncode == 0, done
@@ -94,10 +99,11 @@ def test_a_postgresql_ledger_is_dumped_under_load_and_restored(tmp_path: Path, b
     """PostgreSQL's own tools bring the rows back, `pingpost restore` ends what was open; never beside somebody."""
     with ExitStack() as stack:
         url, other = (stack.enter_context(new_database(postgresql_url)) for _ in range(2))
-        house = stack.enter_context(installed(tmp_path, buyer, {"PINGPOST_LEDGER_URL": url}, "--no-flower"))
+        environment = {"PINGPOST_LEDGER_URL": url, **PATIENT}
+        house = stack.enter_context(installed(tmp_path, buyer, environment, "--no-flower"))
+        refused = house.command("backup", "copy")
+        assert (refused.returncode, "pg_dump" in refused.stderr) == (2, True), refused
         for _ in _sell(house, buyer):
-            refused = house.command("backup", "copy")
-            assert (refused.returncode, "pg_dump" in refused.stderr) == (2, True), refused
             _run("pg_dump", "--format=custom", f"--file={tmp_path / 'copy'}", f"--dbname={_libpq(url)}")
         assert house.stop() == 0
 

@@ -18,7 +18,8 @@ from tasks.ledger.schema import leads
 from tests.integration.installation import Installation, installed, lead, wait_for
 from tests.servers.need import missing
 
-LEADS = 80
+# Parts end one after the other, and posts begin until it is the workers' turn: enough of them for a slow machine.
+LEADS = 160
 # The first posts tell that all is running; the others take so long that the signal comes in the midst of them.
 QUICK_POSTS = 12
 SCENARIO = {
@@ -35,6 +36,7 @@ def _told(house: Installation) -> dict[str, str]:
     return {row.lead_id: row.status for row in rows if row.told_at is not None}
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("broker", ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM to it", "Ctrl-C to all of its group"])
 def test_an_installation_that_ends_under_load_finishes_its_calls_and_goes_on_where_it_stopped(

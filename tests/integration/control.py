@@ -39,12 +39,12 @@ class Operator:
         """Let no worker take from a queue meanwhile, and none do by itself what waits there."""
         if queue == "post":
             assert self.slow_posts("1000/s")
+        # Only the worker that had the queue may have it back: a post never waits behind pings.
+        node = next(name for name in self.inspect("ping") if name.startswith(queue))
         assert any(_ok(self._app.control.cancel_consumer(queue, reply=True, timeout=REPLY_S, limit=WORKERS)))
         try:
             yield
         finally:
-            # Only the worker that had the queue may have it back: a post never waits behind pings.
-            node = next(name for name in self.inspect("ping") if name.startswith(queue))
             assert any(_ok(self._app.control.add_consumer(queue, destination=[node], reply=True, timeout=REPLY_S)))
             if queue == "post":
                 assert self.slow_posts("0")

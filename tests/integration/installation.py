@@ -167,7 +167,10 @@ class Installation:
         """A running part: `intake`, `beat`, or a worker by the beginning of its node's name."""
         assert self._process is not None
         for process in psutil.Process(self._process.pid).children(recursive=True):
-            line = " ".join(process.cmdline())
+            try:
+                line = " ".join(process.cmdline())
+            except psutil.NoSuchProcess:  # another part, which has just ended
+                continue
             if f" -n {name}" in line or line.endswith((f"workers {name}", f"workers.cli {name}")):
                 return process
         raise AssertionError(f"no part {name}")

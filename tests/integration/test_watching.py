@@ -50,7 +50,7 @@ def _workers(house: House) -> dict[str, Any]:
 
     def all_of_them() -> dict[str, Any] | None:
         found = json.loads(_get(house, "/api/workers?refresh=1"))
-        return found if len(found) == 2 else None
+        return found if len(found) == 2 and all("stats" in worker for worker in found.values()) else None
 
     return wait_for(all_of_them, 20)
 

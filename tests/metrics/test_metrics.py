@@ -83,6 +83,7 @@ def test_an_installation_shows_what_it_does(tmp_path):
             }
             wait_for(lambda: samples(fetch(places["intake"]))[Name.QUEUE, "leads.dead"] == 1, 10)
             wait_for(lambda: samples(fetch(places["beat"]))[Name.SENT, "sweep"] > 0, 10)
+            wait_for(lambda: samples(fetch(places["intake"]))[Name.UNTOLD, ""] == 0, 10)
             texts = {part: fetch(place) for part, place in places.items()}
 
     assert [one["status"] for one in told] == ["sold"] * 3 + ["capped"] * 2 + ["rejected"] * 2 + ["invalid"]

@@ -64,7 +64,7 @@ def test_a_source_that_hangs_is_not_waited_for_and_no_second_reader_joins_it():
         over.wait(30)
         return [(Name.UNTOLD, (), 7)]
 
-    state = State({"hangs": hangs, "there": there}, patience_s=0.1)
+    state = State({"hangs": hangs, "there": there}, patience_s=0.5)
     try:
         for _ in range(3):
             assert answer(state) == {(Name.READABLE, "hangs"): 0, (Name.READABLE, "there"): 1, (Name.PACE, ""): 40}
