@@ -20,7 +20,7 @@ if heard == 'unasked' then
   return {''}
 end
 
-local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'since', 'well', 'held_by')
+local pace = redis.call('HMGET', KEYS[1], 'hold', 'step', 'since', 'well', 'held_by', 'vain_calls', 'whim')
 local hold, held, last = tonumber(pace[1]) or 0, tonumber(pace[2]) or 0, tonumber(pace[4]) or 0
 
 -- The most that it has given in one second of the last minute.
@@ -54,11 +54,11 @@ local function taken_a_second()
   local second = math.floor(now / 1000)
   local counts = redis.call('HMGET', KEYS[1], 'second', 'n0', 'n1', 'n2', 'counted_from')
   local past = second - (tonumber(counts[1]) or 0)
-  if past < 0 or past > 2 then return 0 end
+  if past < 0 or past > 2 then return 0, 0 end
   local n = {tonumber(counts[2]) or 0, tonumber(counts[3]) or 0, tonumber(counts[4]) or 0}
   for _ = 1, past do n = {0, n[1], n[2]} end
   local counted_s = math.min(math.max((now - (tonumber(counts[5]) or now)) / 1000, 0.5), 2)
-  return (n[1] + n[2] + n[3] * (1 - (now / 1000 - second))) / counted_s
+  return (n[1] + n[2] + n[3] * (1 - (now / 1000 - second))) / counted_s, n[1] + n[2] + n[3]
 end
 
 local growth = {}
@@ -78,6 +78,64 @@ elseif heard == 'well' then
   redis.call('HSET', KEYS[1], 'well', now, 'silent', 0)
   count_them()
 end
+
+-- Of a buyer that may refuse for other reasons than the pace: how many calls it refuses of how many, since slower ones
+-- began to be in vain, and on trial, where those of long ago count little.
+local function count_refusals()
+  local bad = heard == 'slow' and 1 or 0
+  if pace[6] then
+    redis.call('HINCRBY', KEYS[1], 'vain_calls', calls)
+    redis.call('HINCRBY', KEYS[1], 'vain_bad', bad)
+  end
+  if pace[7] then
+    local trial = redis.call('HMGET', KEYS[1], 'trial_calls', 'trial_bad')
+    local all, refused = tonumber(trial[1]), tonumber(trial[2])
+    for _ = 1, calls do
+      all = tonumber(string.format('%.4f', all * TRIAL_MEMORY + 1))
+      refused = tonumber(string.format('%.4f', refused * TRIAL_MEMORY + bad))
+    end
+    redis.call('HSET', KEYS[1], 'trial_calls', all, 'trial_bad', refused)
+  end
+end
+
+-- Whether it refuses for other reasons than the pace, as far as is known: then a refusal slows nobody but its own lead.
+local function is_whim()
+  if not pace[7] then return false end
+  local trial = redis.call('HMGET', KEYS[1], 'trial_calls', 'trial_bad', 'trial_share', 'trial_over')
+  local all, refused, share = tonumber(trial[1]), tonumber(trial[2]), tonumber(trial[3])
+  local ends = tonumber(pace[7])
+  if ends <= now or ends > now + WHIM_MS or refused > TRIAL_SLACK + math.min(2 * share, TRIAL_MOST) * all then
+    redis.call('HDEL', KEYS[1], 'whim', 'trial_calls', 'trial_bad', 'trial_share', 'trial_over')
+    redis.call('HSET', KEYS[1], 'no_whim', now)
+    return false
+  end
+  if all >= TRIAL_CALLS and not trial[4] then
+    redis.call('HSET', KEYS[1], 'trial_share', string.format('%.4f', (refused + 1) / all), 'trial_over', 1)
+  end
+  redis.call('HSET', KEYS[1], 'whim', now + WHIM_MS)
+  return true
+end
+
+-- Whether a slower pace has been in vain for long enough that calls go freely on trial.
+local function was_in_vain(before)
+  local known = redis.call('HMGET', KEYS[1], 'limit', 'vain_calls', 'vain_bad', 'vain_all', 'no_whim')
+  local limit, lately, all = tonumber(known[1]), tonumber(known[2]), tonumber(known[4]) or 0
+  if not (before and limit and lately) or before > limit or lately > VAIN_CALLS then
+    redis.call('HDEL', KEYS[1], 'vain', 'vain_all', 'vain_bad')
+    return false
+  end
+  local vain = redis.call('HINCRBY', KEYS[1], 'vain', 1)
+  redis.call('HSET', KEYS[1], 'vain_all', all + lately)
+  local failed = tonumber(known[5]) or 0
+  if vain < VAIN_CUTS or (failed <= now and now < failed + NO_WHIM_MS) then return false end
+  redis.call('HSET', KEYS[1], 'whim', now + WHIM_MS, 'trial_calls', 0, 'trial_bad', 0,
+    'trial_share', string.format('%.4f', math.min(tonumber(known[3]) / (all + lately), 1)))
+  redis.call('HDEL', KEYS[1], 'vain', 'vain_all', 'vain_bad', 'vain_calls', 'limit', 'hard')
+  forget_the_pace(KEYS[1])
+  return true
+end
+
+if heard == 'well' or heard == 'slow' then count_refusals() end
 
 -- As in TCP's slow start: the way widens by each good answer while half of it is in use by others, which may be waiting
 -- for slow answers, or calls are turned away from it; and it narrows by a half each second in which not a quarter of it is
@@ -136,6 +194,7 @@ if heard == 'nothing' then
 end
 
 local retry_after = tonumber(ARGV[6])
+local whim = heard == 'slow' and is_whim()
 if hold > now then
   -- One of several calls that were in flight together: only the buyer's own wish can make the hold longer.
   if retry_after > 0 and now + retry_after > hold then
@@ -148,35 +207,48 @@ if heard == 'slow' and held > 0 then redis.call('HSET', KEYS[1], 'hard', 1) end
 -- So soon after a hold, what the buyer took of late is what little it was asked.
 local opened = tonumber(redis.call('HGET', KEYS[1], 'opened')) or 0
 if opened > now then opened = 0 end
-local counts = heard == 'slow' and held == 0 and opened + FRESH_MS <= now
+local counts = heard == 'slow' and held == 0 and not whim and opened + FRESH_MS <= now
   and began >= math.min(tonumber(redis.call('HGET', KEYS[1], 'cut')) or 0, now)
-local took, hard = 0, false
+local took, answers, hard = 0, 0, false
 if counts then
-  took, hard = taken_a_second(), redis.call('HDEL', KEYS[1], 'hard') == 1
-  -- One refusal while the buyer is asked far less than it has just taken is no limit: the hold is enough. A second one
-  -- soon after, or at once when all have waited, is.
+  took, answers = taken_a_second()
+  hard = redis.call('HDEL', KEYS[1], 'hard') == 1
+  -- One refusal while the buyer is asked far less than it has just taken is no limit, nor is one of the first calls: the
+  -- hold is enough. A second one soon after, or at once when all have waited, is.
   local spared = tonumber(redis.call('HGET', KEYS[1], 'spared')) or 0
-  if not hard and took * 2 < best_lately() and (spared + SPARED_MS <= now or spared > now) then
+  local says_little = took * 2 < best_lately() or answers < FIRST_CALLS and redis.call('HEXISTS', KEYS[1], 'rate') == 0
+  if not hard and says_little and (spared + SPARED_MS <= now or spared > now) then
     redis.call('HSET', KEYS[1], 'spared', now)
     counts = false
   end
 end
+local before
+if counts then
+  before = rate_now(KEYS[1], now, tonumber(ARGV[7]))
+  whim = was_in_vain(before)
+  counts = not whim
+end
+if whim and held == 0 and retry_after == 0 then return {''} end
 if counts then
   -- A limit is met: the pace falls a little under what the buyer has taken of late, and never by more than a half. What it
   -- took in a first burst says less, since it may have saved up for that: from there the pace is searched from below.
-  local before = rate_now(KEYS[1], now, tonumber(ARGV[7]))
   local searched = redis.call('HGET', KEYS[1], 'rate')
   local limit = before and math.min(before, took) or took
   if before and limit < before / 2 then
     limit = before / 2
     searched = false
   end
-  -- A buyer that now and then refuses a call for no reason of pace must not be asked ever more slowly: under a few calls
-  -- a second go only those who were refused again at once, when all had waited.
+  -- A buyer that now and then refuses a call for no reason of pace must not be asked ever more slowly: the pace falls step
+  -- by step, and under a few calls a second for those alone who were refused again at once, when all had waited.
   local refused_twice = hard or (before and before < SLOWEST_SOFT)
-  local slowest = refused_twice and SLOWEST or SLOWEST_SOFT
+  local slowest = SLOWEST
+  if not refused_twice then
+    local vain = tonumber(redis.call('HGET', KEYS[1], 'vain')) or 0
+    slowest = math.max(math.min(SLOWEST_FIRST / 2 ^ vain, (before or SLOWEST_FIRST) * CUT), SLOWEST_SOFT)
+  end
   local rate = math.max(limit * CUT, slowest)
-  redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', rate), 'age', 0, 'seen', now, 'cut', now)
+  redis.call('HSET', KEYS[1], 'rate', string.format('%.3f', rate), 'age', 0, 'seen', now, 'cut', now,
+    'limit', string.format('%.3f', math.max(limit, rate)), 'vain_calls', 0)
   redis.call('HDEL', KEYS[1], 'best')
   if searched then
     -- Where it took clearly less than it was asked, that may have been for another reason, such as a hold: a short rest.

@@ -1,3 +1,7 @@
+local function forget_the_pace(key)
+  redis.call('HDEL', key, 'rate', 'rest', 'rest_s', 'age', 'limited', 'seen', 'next', 'share', 'last')
+end
+
 -- The pace in force at `now`, in calls a second, at most `ceiling` (0: none); nil where no limit is known.
 --
 -- heard.lua finds a limit when the buyer refuses. From there the pace comes back: to just under what the buyer has
@@ -14,7 +18,7 @@ local function rate_now(key, now, ceiling)
     redis.call('HSET', key, 'age', age, 'seen', now)
     local t, rest = age / 1000, tonumber(known[2])
     if not rest then
-      rate = rate * SEARCH_GROWTH ^ t
+      rate = rate * SEARCH_GROWTH ^ (t + t * t / SEARCH_SLOW_S)
     elseif t < RAMP_S then
       rate = rate + (rest - rate) * (1 - (1 - t / RAMP_S) ^ 3)
     else
@@ -22,7 +26,7 @@ local function rate_now(key, now, ceiling)
       rate = rest * (1 + FIRST_STEP * (STEP_GROWTH ^ t - 1) / (STEP_GROWTH - 1))
     end
     if rate > FREE_RATE then
-      redis.call('HDEL', key, 'rate', 'rest', 'rest_s', 'age', 'limited', 'seen', 'next', 'share', 'last')
+      forget_the_pace(key)
       rate = nil
     end
   end

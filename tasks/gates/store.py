@@ -50,11 +50,26 @@ SHORT_REST_S: Final = 8
 FIRST_STEP: Final = 0.005
 STEP_GROWTH: Final = 1.09
 SEARCH_GROWTH: Final = 1.12
+SEARCH_SLOW_S: Final = 4  # after so many seconds it grows three times as fast, in the logarithm
+FIRST_CALLS: Final = 20  # so few answers do not tell what a buyer takes
 SLOWEST: Final = 0.5  # calls a second
 SLOWEST_SOFT: Final = 5
+SLOWEST_FIRST: Final = 20  # where no more is known than one refusal; half of it after each that came all the same
 FRESH_MS: Final = 2_000
 BEST_S: Final = 60  # how long the most that the buyer took in a second is remembered
 SPARED_MS: Final = 20_000  # how seldom a refusal is taken for none of pace
+# A buyer that refuses a part of all calls, at whatever pace, has other reasons than the pace. After so many refusals in
+# a row, each within so many calls and at a pace that it had just taken, calls go freely on trial: until more are
+# refused than that part and its chance explain (or than the most that is borne), or none has been for so long. After a
+# trial that showed a limit there is none for a while.
+VAIN_CUTS: Final = 4
+VAIN_CALLS: Final = 300
+TRIAL_CALLS: Final = 60
+TRIAL_SLACK: Final = 3
+TRIAL_MOST: Final = 0.5
+TRIAL_MEMORY: Final = 0.99
+WHIM_MS: Final = 60_000
+NO_WHIM_MS: Final = 10_000
 FREE_RATE: Final = 2_000  # calls a second at which no limit counts as known
 LIMITED_MS: Final = 100  # from how long a wait on it counts as one that tries it
 # Of a spaced stream: how many unused calls may be made up for, how many calls ahead a sale may go, and how close one

@@ -93,6 +93,17 @@ class Whim:
 
 
 @dataclass
+class Chance:
+    """Refuses such a share of all calls, at whatever pace, and those that go beyond a limit besides."""
+
+    share: float
+    limit: Limiter | None = None
+
+    def takes(self, now: float) -> bool:
+        return random.random() >= self.share and (self.limit is None or self.limit.takes(now))
+
+
+@dataclass
 class Tally:
     """What a run came to. `answered` and `refused` are calls by second; `waits` milliseconds from arrival to sale."""
 
@@ -209,4 +220,4 @@ class Office:
             self._step(*self._backlog.popleft())
 
 
-__all__ = ["Bucket", "Limiter", "Office", "Sliding", "Tally", "Whim", "Windows"]
+__all__ = ["Bucket", "Chance", "Limiter", "Office", "Sliding", "Tally", "Whim", "Windows"]

@@ -7,7 +7,7 @@ import random
 import pytest
 from redis import Redis
 
-from tests.gates.buyers import Bucket, Limiter, Office, Sliding, Whim, Windows
+from tests.gates.buyers import Bucket, Chance, Limiter, Office, Sliding, Whim, Windows
 
 LIMIT = 40
 
@@ -126,3 +126,20 @@ def test_one_refusal_while_the_buyer_is_asked_little_slows_nobody_for_long(clien
     tally = office.run(30)
     assert sum(tally.refused.values()) == 1
     assert tally.rate(55, 80) > 90
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.1, 0.3])
+def test_a_buyer_that_refuses_a_share_of_all_calls_at_any_pace_is_not_asked_ever_more_slowly(
+    client: Redis, share: float
+):
+    """No limit explains that: leads are sold in their time, and after half a minute as fast as they come."""
+    tally = Office(client, Chance(share), demand=30, threads=64).run(100)
+    assert tally.expired < 0.002 * tally.sold
+    assert tally.rate(30, 100) > 0.95 * 60
+
+
+def test_a_limit_is_found_though_calls_are_refused_for_other_reasons_too(client: Redis):
+    """Four times as many calls as it takes, of which it refuses one in fifty besides: the trials cost some more."""
+    tally = Office(client, Chance(0.02, Bucket(LIMIT, LIMIT)), demand=80, threads=64).run(120)
+    assert tally.rate(30, 120) > 0.5 * LIMIT
+    assert tally.refusals(30, 120) < 0.1
