@@ -104,9 +104,11 @@ local function is_whim()
   local trial = redis.call('HMGET', KEYS[1], 'trial_calls', 'trial_bad', 'trial_share', 'trial_over')
   local all, refused, share = tonumber(trial[1]), tonumber(trial[2]), tonumber(trial[3])
   local ends = tonumber(pace[7])
-  if ends <= now or ends > now + WHIM_MS or refused > TRIAL_SLACK + math.min(2 * share, TRIAL_MOST) * all then
+  local is_over = ends <= now or ends > now + WHIM_MS
+  local is_limit = refused > TRIAL_SLACK + math.min(2 * share, TRIAL_MOST) * all
+  if is_over or is_limit then
     redis.call('HDEL', KEYS[1], 'whim', 'trial_calls', 'trial_bad', 'trial_share', 'trial_over')
-    redis.call('HSET', KEYS[1], 'no_whim', now)
+    if not is_over then redis.call('HSET', KEYS[1], 'no_whim', now) end
     return false
   end
   if all >= TRIAL_CALLS and not trial[4] then
